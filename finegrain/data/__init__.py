@@ -1,0 +1,1 @@
+"""Datasets: layouts on disk, splits, the decoder, augmentation, loading."""

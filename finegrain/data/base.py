@@ -1,0 +1,153 @@
+"""The one table that every dataset becomes, and the section that turns a dataset on disk into clean splits."""
+
+import hashlib
+import inspect
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finegrain.config import Count, Range
+from finegrain.errors import DataError, fault
+from finegrain.storage import locate
+
+Split = Literal["train", "val", "test"]
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One row of the table."""
+
+    path: str
+    """Identity of the image: relative to the root with forward slashes, unique in its table."""
+    label: int
+    """Index into the table's class names."""
+    split: Split | None = None
+    """The split the dataset assigns; None where it ships none."""
+    group: str | None = None
+    """Images of one group (specimen, photographer) never straddle two splits."""
+    box: Box | None = None
+    """The object's box, where the dataset has one."""
+
+
+class Source(Protocol):
+    """Reads the pixels of a sample."""
+
+    def read(self, sample: Sample) -> NDArray[np.uint8]:
+        """The image, uint8 RGB [H, W, 3].
+
+        Raises:
+            DataError: It cannot be read as the image it claims to be.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A whole dataset: its rows, its classes, and the reader of its pixels."""
+
+    samples: tuple[Sample, ...]
+    class_names: tuple[str, ...]
+    source: Source
+    notes: tuple[str, ...] = ()
+    """What the user should know, one sentence each; shown in the report."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """A public dataset's official sizes, so that a dry run needs no data."""
+
+    num_classes: int
+    train: int
+    val: int
+    test: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dropped:
+    """An image left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Data:
+    """Disjoint splits, ready to be loaded."""
+
+    train: tuple[Sample, ...]
+    val: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+    class_names: tuple[str, ...]
+    source: Source
+    dropped: tuple[Dropped, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def class_counts(self) -> list[int]:
+        """Train images of each class, [K]."""
+        counts = np.bincount([s.label for s in self.train], minlength=len(self.class_names))
+        return [int(count) for count in counts]
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each split's ids and labels, whatever their order, and of the class list."""
+        splits = {"train": self.train, "val": self.val, "test": self.test}
+        rows = {name: sorted(f"{s.path}\t{s.label}" for s in samples) for name, samples in splits.items()}
+        rows["classes"] = list(self.class_names)
+        return {name: _digest(lines) for name, lines in rows.items()}
+
+
+@dataclass(kw_only=True, slots=True)
+class DataConfig:
+    """What every dataset layout has in common; a layout is a subclass in its own file."""
+
+    root: str
+    """The dataset's folder: absolute, or relative to the working directory, FINEGRAIN_DATA or the project."""
+    val_fraction: Annotated[float, Range(above=0, below=1)] = 0.1
+    """Share of train carved out, stratified by class and respecting groups, where the dataset has no val split."""
+    test_fraction: Annotated[float, Range(above=0, below=1)] = 0.2
+    """Share carved out as test where the dataset has none."""
+    split_seed: int = 0
+    """Seed of what is carved."""
+    on_bad: Literal["error", "drop"] = "error"
+    """An unreadable image stops the run, or is left out, counted and listed."""
+    max_pixels: Count = 50_000_000
+    """An image with more pixels is refused unread."""
+    pixel_cache: str | None = None
+    """Folder for decoded pixels (uint8 memory map), so that later epochs decode nothing; none: decode each time."""
+
+    facts: ClassVar[Facts | None] = None
+
+    def table(self) -> Table:
+        """Read the dataset's lists (not its pixels).
+
+        Raises:
+            DataError: The root or a list is missing or wrong; says how it must lie and where to get it.
+        """
+        raise NotImplementedError
+
+
+def require_root(config: DataConfig, *, marker: str, below: Sequence[str] = ("",)) -> Path:
+    """The folder that holds `marker`: the config's root itself, or one of the folders `below` it.
+
+    Raises:
+        DataError: There is none. Shows the layout's docstring, which says where to get it and how it must lie.
+    """
+    root = locate(config.root)
+    for folder in (root / name for name in below):
+        if os.path.exists(folder / marker):
+            return folder
+    layout = type(config).__name__
+    what = f"{layout}: the root holds no {marker}" if os.path.exists(root) else f"{layout}: no such root"
+    how = "\n" + inspect.cleandoc(type(config).__doc__ or "") + "\n"
+    raise DataError(fault(what, got=str(root), expected=how, remedy="set data.root to that folder"))
+
+
+def _digest(lines: Sequence[str]) -> str:
+    text = "\n".join(lines).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).hexdigest()

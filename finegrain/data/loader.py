@@ -1,0 +1,221 @@
+"""Batches that are a function of (seed, epoch, step): neither the number of workers nor a resume changes them."""
+
+import copy
+import random
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from finegrain.data.base import Sample, Source
+from finegrain.data.prefetch import ordered_map
+from finegrain.data.transforms import Transform
+from finegrain.errors import DataError, fault
+from finegrain.runtime import seed_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Batch:
+    """Images of one step."""
+
+    images: Tensor
+    """uint8 [B, 3, S, S], channels last in memory."""
+    labels: Tensor
+    """int64 [B]."""
+    indices: Tensor
+    """int64 [B], positions in the loader's samples."""
+
+    def pin_memory(self) -> "Batch":
+        """This batch in page-locked memory, from which CUDA copies faster."""
+        return Batch(
+            images=self.images.pin_memory(), labels=self.labels.pin_memory(), indices=self.indices.pin_memory()
+        )
+
+
+class Loader:
+    """Loads `samples` batch by batch, epoch by epoch.
+
+    Order is a permutation drawn from (seed, epoch) in training and the order given otherwise; what happens to a sample
+    is drawn from (seed, epoch, index). Every sample comes once an epoch, but a last training batch of a single image is
+    left out: batch normalisation has no variance to divide by.
+
+    Args:
+        samples: What to load.
+        source: Reads a sample's pixels.
+        transform: An Albumentations pipeline to uint8 [S, S, 3].
+        batch_size: Images of a batch; the last may have fewer.
+        seed: Of order and transform.
+        train: Shuffle, and leave a last single image out.
+        num_workers: Processes; 0 decodes in threads of this process.
+
+    Raises:
+        DataError: There is no batch to load.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        *,
+        source: Source,
+        transform: Transform,
+        batch_size: int,
+        seed: int,
+        train: bool,
+        num_workers: int = 0,
+    ) -> None:
+        self.samples = tuple(samples)
+        self.batch_size = batch_size
+        self._images = _Images(self.samples, source, transform, seed)
+        self._seed = seed
+        self._train = train
+        self._keys = _Keys()
+        self._workers = _worker_pool(self._images, self._keys, num_workers) if num_workers else None
+        if not len(self):
+            raise DataError(
+                fault(
+                    "too few images to load",
+                    got=len(self.samples),
+                    expected="2 or more in training, 1 or more otherwise",
+                    remedy="add images to this split",
+                )
+            )
+
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        full, rest = divmod(len(self.samples), self.batch_size)
+        lonely = self._train and rest == 1 and self.batch_size > 1
+        return full + (rest > 0 and not lonely)
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """The batches of `epoch` from `start_step` on, the same however the epoch is cut into calls.
+
+        Raises:
+            DataError: An image cannot be read.
+        """
+        order = np.arange(len(self.samples))
+        if self._train:
+            order = np.random.default_rng(seed_of(self._seed, "order", epoch)).permutation(order)
+        steps = range(start_step, len(self))
+        keys = [_Key(epoch, order[step * self.batch_size : (step + 1) * self.batch_size]) for step in steps]
+        if self._workers is None:
+            return self._load_in_threads(keys)
+        return self._load_in_workers(self._workers, keys)
+
+    def _load_in_workers(self, workers: "DataLoader[Batch]", keys: list["_Key"]) -> Iterator[Batch]:
+        self._keys.now = keys
+        for batch in workers:
+            if isinstance(batch, DataError):
+                # Raising `batch` itself would tie it, this frame and the workers into a cycle, which takes 10 s to stop.
+                raise DataError(str(batch))
+            yield batch
+
+    def _load_in_threads(self, keys: list["_Key"]) -> Iterator[Batch]:
+        """Threads decode while the caller computes: decoding and resizing run without Python's lock."""
+        transforms = threading.local()
+
+        def load(place: tuple[int, int]) -> NDArray[np.uint8]:
+            if not hasattr(transforms, "own"):
+                transforms.own = copy.deepcopy(self._images.transform)
+            return self._images.load(*place, transforms.own)
+
+        places = ((key.epoch, int(index)) for key in keys for index in key.indices)
+        threads = min(torch.get_num_threads(), _MOST_THREADS)
+        pixels = ordered_map(load, places, threads=threads, ahead=2 * self.batch_size)
+        for key in keys:
+            yield self._images.collate(key, [next(pixels) for _ in key.indices])
+
+
+_MOST_THREADS = 8
+"""Beyond this, threads wait for Python's lock; use worker processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """One batch: what a worker is asked for."""
+
+    epoch: int
+    indices: NDArray[np.int64]
+
+
+class _Keys:
+    """The sampler of the worker pool: the batches of the epoch that is about to start."""
+
+    now: Sequence[_Key] = ()
+
+    def __iter__(self) -> Iterator[_Key]:
+        return iter(self.now)
+
+    def __len__(self) -> int:
+        return len(self.now)
+
+
+@dataclass(frozen=True, slots=True)
+class _Images:
+    """Reads and transforms single samples; in workers, whole batches."""
+
+    samples: tuple[Sample, ...]
+    source: Source
+    transform: Transform
+    seed: int
+
+    def load(self, epoch: int, index: int, transform: Transform) -> NDArray[np.uint8]:
+        """The transformed image [S, S, 3] of sample `index`.
+
+        The steps of the pipeline share the generators. `set_random_seed` would give every step the same numbers
+        instead: an image would lose rectangles exactly when it is mirrored.
+        """
+        seed = seed_of(self.seed, "image", epoch, index)
+        pixels = self.source.read(self.samples[index])
+        transform.set_random_state(np.random.Generator(np.random.PCG64(seed)), random.Random(seed))
+        result: NDArray[np.uint8] = transform(image=pixels)["image"]
+        return result
+
+    def collate(self, key: _Key, pixels: list[NDArray[np.uint8]]) -> Batch:
+        """Images [S, S, 3] as one batch."""
+        labels = [self.samples[index].label for index in key.indices]
+        return Batch(
+            images=torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2),
+            labels=torch.tensor(labels, dtype=torch.int64),
+            indices=torch.from_numpy(key.indices.astype(np.int64)),
+        )
+
+    def __getitem__(self, key: _Key) -> Batch | DataError:
+        """A whole batch; an error is returned, as raising it in a worker would bury its message in a traceback."""
+        try:
+            return self.collate(key, [self.load(key.epoch, int(index), self.transform) for index in key.indices])
+        except DataError as error:
+            return error
+
+
+def _worker_pool(images: _Images, keys: _Keys, num_workers: int) -> "DataLoader[Batch]":
+    """Worker processes that outlive an epoch; the generator of their own keeps torch's global one untouched."""
+    return DataLoader(
+        images,  # type: ignore[arg-type]
+        batch_size=None,
+        sampler=keys,
+        num_workers=num_workers,
+        collate_fn=_as_it_is,
+        worker_init_fn=_start_worker,
+        persistent_workers=True,
+        pin_memory=torch.cuda.is_available(),
+        generator=torch.Generator(),
+    )
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _start_worker(_: int) -> None:
+    """One thread a worker; an interrupt is the parent's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(0)

@@ -1,0 +1,132 @@
+"""Turn a dataset's table into disjoint train, val and test splits that every later number stands on."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from finegrain.data.base import Data, DataConfig, Dropped, Facts, Sample, Source, Split, Table
+from finegrain.data.carve import carve
+from finegrain.data.image import FileSource
+from finegrain.data.pixel_cache import PixelCache
+from finegrain.data.scan import scan
+from finegrain.errors import DataError, fault, fault_list
+
+_SHOWN = 20
+
+
+def build(config: DataConfig) -> Data:
+    """Read the dataset of `config`, check every image file, and carve the splits it does not ship.
+
+    Raises:
+        DataError: As the layout's `table`; an image cannot be read and `on_bad` is "error"; a class has no train
+            image; nothing is left to validate or test on; one image or one group lies in two splits.
+    """
+    table = config.table()
+    samples, dropped = table.samples, tuple[Dropped, ...]()
+    source: Source = table.source
+    if isinstance(source, FileSource):  # arrays and drawings cannot be damaged one by one
+        dropped = _unreadable(samples, source, on_bad=config.on_bad)
+        gone = {entry.path for entry in dropped}
+        samples = tuple(s for s in samples if s.path not in gone)
+    splits, notes = _fill(samples, config)
+    _check(splits, table.class_names)
+    if isinstance(source, FileSource) and config.pixel_cache is not None:
+        source = PixelCache(Path(config.pixel_cache), samples, source)
+    notes = [*table.notes, *_size_notes(config.facts, table), *notes, *_class_notes(splits, table.class_names)]
+    if dropped:
+        notes.append(f"Left out {len(dropped)} of {len(table.samples)} images, which cannot be read.")
+    return Data(
+        train=splits["train"],
+        val=splits["val"],
+        test=splits["test"],
+        class_names=table.class_names,
+        source=source,
+        dropped=dropped,
+        notes=tuple(notes),
+    )
+
+
+def _unreadable(samples: Sequence[Sample], source: FileSource, *, on_bad: str) -> tuple[Dropped, ...]:
+    dropped = tuple(scan(samples, source))
+    if dropped and on_bad == "error":
+        title = f"{len(dropped)} of {len(samples)} images cannot be read"
+        faults = fault_list(title, [entry.reason for entry in dropped])
+        raise DataError(f"{faults}\nMend or delete what cannot be read, or leave it out with data.on_bad=drop.")
+    return dropped
+
+
+def _fill(samples: Sequence[Sample], config: DataConfig) -> tuple[dict[Split, tuple[Sample, ...]], list[str]]:
+    """The three splits, test and then val carved out of train where the dataset ships none, and notes on it."""
+    pool = tuple(s for s in samples if s.split in (None, "train"))
+    splits: dict[Split, tuple[Sample, ...]] = {
+        "val": tuple(s for s in samples if s.split == "val"),
+        "test": tuple(s for s in samples if s.split == "test"),
+    }
+    notes = []
+    fractions: tuple[tuple[Split, float], ...] = (("test", config.test_fraction), ("val", config.val_fraction))
+    for name, fraction in fractions:
+        if not splits[name]:
+            carved = carve(pool, fraction=fraction, seed=config.split_seed)
+            pool, splits[name] = carved.kept, carved.taken
+            notes.append(
+                f"The dataset ships no {name} split: {len(carved.taken)} images were carved out of train, "
+                f"stratified by class, with seed {config.split_seed}."
+            )
+    if notes and all(sample.group is None for sample in samples):
+        notes.append(
+            "The dataset names no groups: images of one specimen or burst may lie on both sides of a carved split, "
+            "which then looks better than new images would."
+        )
+    return {"train": pool, **splits}, notes
+
+
+def _check(splits: dict[Split, tuple[Sample, ...]], class_names: Sequence[str]) -> None:
+    """Every split has images, train has every class, and no image and no group lies in two splits."""
+    faults = []
+    for name, samples in splits.items():
+        if not samples:
+            expected, remedy = "at least one image", "add images, or assign splits or smaller groups"
+            faults.append(fault(f"the {name} split is empty", got=0, expected=expected, remedy=remedy))
+    trained = {sample.label for sample in splits["train"]}
+    for label, class_name in enumerate(class_names):
+        if label not in trained:
+            remedy = "add images or leave the class out"
+            faults.append(fault("class without a train image", got=class_name, expected="at least one", remedy=remedy))
+    faults += _shared("image", {name: {s.path for s in samples} for name, samples in splits.items()})
+    groups = {name: {s.group for s in samples if s.group is not None} for name, samples in splits.items()}
+    faults += _shared("group", groups)
+    if faults:
+        raise DataError(fault_list("the splits cannot be used", faults))
+
+
+def _shared(kind: str, identities: dict[Split, set[str]]) -> Iterable[str]:
+    for first, second in itertools.combinations(identities, 2):
+        for identity in sorted(identities[first] & identities[second]):
+            what, remedy = f"one {kind} in both {first} and {second}", f"assign the {kind} to one split"
+            yield fault(what, got=identity, expected="disjoint splits", remedy=remedy)
+
+
+def _size_notes(facts: Facts | None, table: Table) -> list[str]:
+    """Where a public dataset's folder does not hold the official number of images."""
+    counts = Counter(sample.split for sample in table.samples)
+    official: dict[Split, int] = {}
+    if facts is not None:
+        official = {"train": facts.train, "val": facts.val, "test": facts.test}
+    return [
+        f"The folder lists {counts[name]} {name} images, the official dataset {number}: results do not compare."
+        for name, number in official.items()
+        if counts[name] != number
+    ]
+
+
+def _class_notes(splits: dict[Split, tuple[Sample, ...]], class_names: Sequence[str]) -> list[str]:
+    """Which classes cannot be evaluated."""
+    notes = []
+    for name, samples in splits.items():
+        present = {sample.label for sample in samples}
+        absent = [class_name for label, class_name in enumerate(class_names) if label not in present]
+        if absent:
+            shown = absent[:_SHOWN] + ["..."] * (len(absent) > _SHOWN)
+            notes.append(f"Classes without a {name} image ({len(absent)}): {', '.join(shown)}.")
+    return notes

@@ -1,0 +1,178 @@
+"""What is done to an image between the decoder and the network: augmentation, evaluation transform, normalisation."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torchvision.transforms import v2
+
+from finegrain.config import Count, Fraction, NonNegative, Range
+from finegrain.data import pipelines
+from finegrain.errors import ConfigError, fault
+from finegrain.preprocessing import Preprocessing
+from finegrain.runtime import seed_of
+
+
+class Transform(Protocol):
+    """An Albumentations pipeline that turns uint8 [H, W, 3] into uint8 [S, S, 3]."""
+
+    def __call__(self, *, image: NDArray[np.uint8]) -> dict[str, Any]:
+        """The transformed image under the key `image`."""
+        ...
+
+    def set_random_state(self, random_generator: np.random.Generator, py_random: random.Random) -> None:
+        """Draw from these two generators from now on."""
+        ...
+
+
+class Strength(NamedTuple):
+    """What a preset stands for."""
+
+    min_scale: float
+    color_jitter: float
+    coarse_dropout: float
+
+
+PRESETS = {
+    "weak": Strength(min_scale=0.5, color_jitter=0.0, coarse_dropout=0.0),
+    "medium": Strength(min_scale=0.25, color_jitter=0.2, coarse_dropout=0.0),
+    "strong": Strength(min_scale=0.08, color_jitter=0.4, coarse_dropout=0.25),
+}
+
+
+@dataclass(kw_only=True, slots=True)
+class AugmentConfig:
+    """How training images are varied. Hue is never changed: colour tells species apart."""
+
+    preset: Literal["none", "weak", "medium", "strong"] = "weak"
+    """Strength of what is not set below; none: training images are prepared as in evaluation."""
+    crop: Literal["random_resized_crop", "resize_crop"] = "random_resized_crop"
+    """A crop of random area and shape, or a random square after a resize of the short side."""
+    resize_size: Count | None = None
+    """Short side in pixels before the square of `resize_crop`; none: the weights' own."""
+    min_scale: Annotated[float, Range(above=0, most=1)] | None = None
+    """Smallest area of `random_resized_crop` as a fraction of the image; none: the preset's."""
+    flip: Fraction = 0.5
+    """Probability of mirroring left to right."""
+    color_jitter: Fraction | None = None
+    """Largest relative change of brightness, contrast and saturation; none: the preset's."""
+    coarse_dropout: Fraction | None = None
+    """Probability of erasing one to four rectangles; none: the preset's."""
+    mixup: NonNegative = 0.0
+    """Alpha of mixup's Beta distribution; 0: no mixup."""
+    cutmix: NonNegative = 0.0
+    """Alpha of cutmix's Beta distribution; 0: no cutmix."""
+    mix_probability: Fraction = 1.0
+    """Share of batches that are mixed, half by each where both are on."""
+
+    def faults(self) -> list[str]:
+        """Settings that cannot have an effect beside the others."""
+        ignored: dict[str, str] = {}
+        if self.preset == "none":
+            names = ("resize_size", "min_scale", "color_jitter", "coarse_dropout")
+            ignored |= dict.fromkeys(names, "augment.preset is none")
+        elif self.crop == "resize_crop":
+            ignored["min_scale"] = "augment.crop is resize_crop"
+        else:
+            ignored["resize_size"] = "augment.crop is random_resized_crop"
+        return [
+            fault(f"augment.{name} has no effect", got=value, expected=f"none, as {why}", remedy="leave it out")
+            for name, why in ignored.items()
+            if (value := getattr(self, name)) is not None
+        ]
+
+    def train_transform(self, preprocessing: Preprocessing) -> Transform:
+        """The pipeline of training images.
+
+        Raises:
+            ConfigError: The resized image would be smaller than what the model sees.
+        """
+        if self.preset == "none":
+            return eval_transform(preprocessing)
+        preset = PRESETS[self.preset]
+        crop = self._crop(preprocessing, preset.min_scale if self.min_scale is None else self.min_scale)
+        red, green, blue = (round(255 * mean) for mean in preprocessing.mean)
+        pipeline: Transform = pipelines.train_pipeline(
+            crop,
+            flip=self.flip,
+            color_jitter=preset.color_jitter if self.color_jitter is None else self.color_jitter,
+            coarse_dropout=preset.coarse_dropout if self.coarse_dropout is None else self.coarse_dropout,
+            fill=(red, green, blue),
+        )
+        return pipeline
+
+    def mix(self, num_classes: int) -> "BatchMix | None":
+        """Mixup (Zhang et al., 2018) and cutmix (Yun et al., 2019) of a batch; None where neither is on."""
+        methods: list[Callable[..., Any]] = []
+        if self.mixup > 0:
+            methods.append(v2.MixUp(alpha=self.mixup, num_classes=num_classes))
+        if self.cutmix > 0:
+            methods.append(v2.CutMix(alpha=self.cutmix, num_classes=num_classes))
+        if not methods or self.mix_probability == 0:
+            return None
+        return BatchMix(v2.RandomChoice(methods), num_classes=num_classes, probability=self.mix_probability)
+
+    def _crop(self, preprocessing: Preprocessing, min_scale: float) -> Any:
+        size, interpolation = preprocessing.image_size, preprocessing.interpolation
+        if self.crop == "random_resized_crop":
+            return pipelines.RandomResizedCrop(image_size=size, min_scale=min_scale, interpolation=interpolation)
+        resize_size = preprocessing.resize_size if self.resize_size is None else self.resize_size
+        _check_resize_size(resize_size, size)
+        return pipelines.RandomSquareCrop(image_size=size, resize_size=resize_size, interpolation=interpolation)
+
+
+class BatchMix:
+    """Mixes a batch with itself, as a function of a seed; the process-wide random state is left as it was."""
+
+    def __init__(self, method: Callable[..., Any], *, num_classes: int, probability: float) -> None:
+        self._method = method
+        self._num_classes = num_classes
+        self._probability = probability
+
+    def __call__(self, images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Images [B, 3, S, S] float and labels [B] int64 as images [B, 3, S, S] and soft labels [B, K] float32."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed_of(seed, "mix"))
+            if float(torch.rand(())) >= self._probability:
+                return images, torch.nn.functional.one_hot(labels, self._num_classes).float()
+            mixed, targets = self._method(images, labels)
+            return mixed, targets
+
+
+def eval_transform(preprocessing: Preprocessing) -> Transform:
+    """The pipeline of evaluated images: resize of the short side, central square.
+
+    Raises:
+        ConfigError: The resized image would be smaller than what the model sees.
+    """
+    _check_resize_size(preprocessing.resize_size, preprocessing.image_size)
+    pipeline: Transform = pipelines.eval_pipeline(
+        image_size=preprocessing.image_size,
+        resize_size=preprocessing.resize_size,
+        interpolation=preprocessing.interpolation,
+    )
+    return pipeline
+
+
+def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """Images uint8 [B, 3, S, S] in [0, 255] as float32 (x / 255 − mean) / std, on the same device."""
+    mean = torch.tensor(preprocessing.mean, device=images.device).view(1, 3, 1, 1)
+    std = torch.tensor(preprocessing.std, device=images.device).view(1, 3, 1, 1)
+    return images.float().sub_(mean * 255).div_(std * 255)
+
+
+def _check_resize_size(resize_size: int, image_size: int) -> None:
+    if resize_size < image_size:
+        raise ConfigError(
+            fault(
+                "the resize is smaller than what the model sees",
+                got=resize_size,
+                expected=f"≥ image_size, {image_size}",
+                remedy="raise augment.resize_size or lower model.image_size",
+            )
+        )

@@ -1,0 +1,159 @@
+"""What of a run is kept: the state that continues it bit-identically, and the best model ready for use."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from finegrain.engine.interrupt import Interrupt, Interrupted
+from finegrain.engine.trainer import Trainer
+from finegrain.errors import CheckpointError, fault_list
+from finegrain.storage import RunDirectory
+
+FORMAT = 1
+"""Raised whenever a checkpoint's content changes its meaning."""
+_TENSORS, _STATE = "state.safetensors", "state.json"
+_TENSOR, _ITEMS = "tensor", "items"
+
+
+class Checkpoints:
+    """Saves a trainer into its run directory and takes it up again; the trainer's `Saver`."""
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        *,
+        identity: Mapping[str, Any],
+        write_model: Callable[[torch.nn.Module, Path], None],
+        interrupt: Interrupt,
+    ) -> None:
+        """Name where and for whom is saved.
+
+        Args:
+            directory: Open.
+            identity: Plain values that a run must share with a checkpoint to go on from it.
+            write_model: Writes the given model into the given folder, ready for use.
+            interrupt: Entered.
+        """
+        self._directory, self._identity, self._interrupt = directory, {"format": FORMAT, **identity}, interrupt
+        self._write_model = write_model
+
+    def save(self, trainer: Trainer, *, is_best: bool) -> None:
+        """Save the best model first: a crash in between repeats an epoch and finds the same best again."""
+        if is_best:
+            self._directory.save("best", lambda folder: self._write_model(trainer.evaluated_model, folder))
+        self._directory.save("latest", lambda folder: write_state(folder, trainer.state(), identity=self._identity))
+
+    def stop_if_asked(self, trainer: Trainer) -> None:
+        """Save and leave when a signal came.
+
+        Raises:
+            Interrupted: After saving.
+        """
+        if self._interrupt.signal is not None:
+            self.save(trainer, is_best=False)
+            where = f"epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
+            raise Interrupted(self._interrupt.signal, where=where)
+
+    def resume(self, trainer: Trainer) -> bool:
+        """Take `trainer` to where the newest checkpoint stands; False where there is none.
+
+        Raises:
+            CheckpointError: It is damaged, or of another run.
+        """
+        folder = self._directory.newest("latest")
+        if folder is not None:
+            trainer.restore(read_state(folder, identity=self._identity))
+        return folder is not None
+
+
+def write_state(folder: Path, state: Mapping[str, Any], *, identity: Mapping[str, Any]) -> None:
+    """Write nested dicts and lists of tensors and plain values as safetensors and JSON."""
+    tensors: dict[str, Tensor] = {}
+    plain = _split(state, "", tensors)
+    safetensors.torch.save_file(tensors, folder / _TENSORS)
+    (folder / _STATE).write_text(json.dumps({"identity": identity, "state": plain}))
+
+
+def read_state(folder: Path, *, identity: Mapping[str, Any]) -> dict[str, Any]:
+    """What `write_state` wrote.
+
+    Raises:
+        CheckpointError: It was written for another `identity`; shows where they differ.
+    """
+    content = json.loads((folder / _STATE).read_text())
+    _compare(content["identity"], json.loads(json.dumps(identity)), folder)
+    state = _join(content["state"], safetensors.torch.load_file(folder / _TENSORS))
+    assert isinstance(state, dict)
+    return state
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Course:
+    """How a run's training went."""
+
+    history: list[dict[str, float]]
+    """One row an epoch, with timm's column names."""
+    best_epoch: int | None
+    """The epoch of the best model, counted from 0."""
+
+
+def read_course(directory: RunDirectory) -> Course:
+    """How the training went whose checkpoints lie in `directory`; nothing where there are none.
+
+    Raises:
+        CheckpointError: The newest is damaged.
+    """
+    folder = directory.newest("latest")
+    if folder is None:
+        return Course(history=[], best_epoch=None)
+    parts = dict(json.loads((folder / _STATE).read_text())["state"][_ITEMS])
+    progress, best = _join(parts["progress"], {}), _join(parts["best"], {})
+    return Course(history=progress["history"], best_epoch=best["epoch"])
+
+
+def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    """`value` as JSON, its tensors moved to `tensors` under their path; a dict keeps the types of its keys."""
+    if isinstance(value, Tensor):
+        # A copy in plain layout: safetensors refuses memory that is shared or strided.
+        tensors[path] = value.detach().to("cpu", copy=True).contiguous()
+        return {_TENSOR: path}
+    if isinstance(value, Mapping):
+        return {_ITEMS: [[key, _split(item, f"{path}/{key}", tensors)] for key, item in value.items()]}
+    if isinstance(value, (list, tuple)):
+        return [_split(item, f"{path}/{number}", tensors) for number, item in enumerate(value)]
+    return value
+
+
+def _join(value: Any, tensors: Mapping[str, Tensor]) -> Any:
+    if isinstance(value, dict):
+        if _TENSOR in value:
+            return tensors[value[_TENSOR]]
+        return {key: _join(item, tensors) for key, item in value[_ITEMS]}
+    if isinstance(value, list):
+        return [_join(item, tensors) for item in value]
+    return value
+
+
+def _compare(saved: Mapping[str, Any], present: Mapping[str, Any], folder: Path) -> None:
+    """Refuse to go on from another run's checkpoint, showing at most ten differences."""
+    keys = [key for key in {**saved, **present} if saved.get(key) != present.get(key)]
+    if not keys:
+        return
+    rows = [f"{key}: {_difference(saved.get(key), present.get(key))}" for key in keys]
+    title = f"{folder} is a checkpoint of another run; go on with the recipe it was saved by, or choose another --out"
+    raise CheckpointError(f"{title}\n{fault_list('differences', rows, shown=8)}")
+
+
+def _difference(saved: Any, present: Any) -> str:
+    if isinstance(saved, list) and isinstance(present, list):
+        if len(saved) != len(present):
+            return f"{len(saved)} were saved, {len(present)} are asked for"
+        place = next(i for i, pair in enumerate(zip(saved, present, strict=True)) if pair[0] != pair[1])
+        return f"number {place} was {saved[place]!r}, {present[place]!r} is asked for"
+    return f"{saved!r} was saved, {present!r} is asked for"

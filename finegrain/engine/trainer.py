@@ -1,0 +1,316 @@
+"""The training loop, and only the loop: it receives every part and builds none."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from finegrain.config import Count, Positive, Probability
+from finegrain.data.loader import Batch, Loader
+from finegrain.data.transforms import normalize
+from finegrain.engine.ema import WeightEMA
+from finegrain.engine.evaluate import predict
+from finegrain.engine.stopping import Best
+from finegrain.errors import NumericsError, fault
+from finegrain.metrics.classification import evaluate_predictions
+from finegrain.optim.schedule import Schedule
+from finegrain.preprocessing import Preprocessing
+from finegrain.runtime import Runtime, seed_of
+
+logger = logging.getLogger(__name__)
+
+MAX_SKIPPED_STEPS = 20
+"""fp16 steps in a row whose gradients may overflow before training is given up."""
+
+
+@dataclass(kw_only=True, slots=True)
+class TrainConfig:
+    """The numbers of the training loop."""
+
+    epochs: Count = 20
+    """Passes over the train split."""
+    batch_size: Count = 32
+    """Images of one forward pass; the step sees batch_size × accumulate_steps."""
+    accumulate_steps: Count = 1
+    """Forward passes whose gradients make one step."""
+    grad_clip_norm: Positive | None = 1.0
+    """Largest L2 norm of the whole gradient; none: not clipped."""
+    ema_decay: Probability | None = None
+    """Decay of the exponential average of the weights, which is then what is evaluated and kept."""
+    monitor: Literal["top1", "loss", "macro_f1"] = "top1"
+    """Validation metric that chooses the best epoch."""
+    patience: Count | None = None
+    """Epochs without a better `monitor` before stopping; none: run all epochs."""
+    max_steps: Count | None = None
+    """Stop after this many optimiser steps, whatever the epochs; none: all."""
+    save_steps: Count | None = None
+    """Also save a checkpoint every so many optimiser steps; none: at each epoch's end and on a signal."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where training stands: plain numbers, saved with every checkpoint."""
+
+    epoch: int = 0
+    """Finished epochs."""
+    batch: int = 0
+    """Batches of the unfinished epoch that are done."""
+    step: int = 0
+    """Optimiser steps taken."""
+    skipped: int = 0
+    """Optimiser steps skipped in all because fp16 gradients overflowed."""
+    skipped_in_a_row: int = 0
+    loss_sum: float = 0.0
+    """Sum of the losses of the unfinished epoch's batches, each weighted by its images."""
+    images: int = 0
+    """Images seen in the unfinished epoch."""
+    seconds: float = 0.0
+    """Time spent training, over all resumptions."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """One row an epoch, with timm's column names."""
+
+
+class Keeper(Protocol):
+    """Keeps what a later process needs; called where training can go on from bit-identically."""
+
+    def save(self, trainer: "Trainer", *, is_best: bool) -> None:
+        """Save the trainer's state, and its model as the best so far when `is_best`."""
+        ...
+
+    def stop_if_asked(self, trainer: "Trainer") -> None:
+        """Save and raise when a signal asked for a stop."""
+        ...
+
+
+Mix = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
+"""Mixes images [B, 3, H, W] and labels [B] into images and soft labels [B, K], a function of the seed."""
+
+
+@dataclass(kw_only=True)
+class Trainer:
+    """Fits a model; every argument is a finished part.
+
+    Randomness of step t is a function of (seed, epoch, batch), so a resumed run repeats an uninterrupted one bit by bit.
+    """
+
+    config: TrainConfig
+    model: nn.Module
+    loss: nn.Module
+    """Maps logits [B, K] and targets [B] or [B, K] to a scalar."""
+    penalty: Callable[[], Tensor | None]
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    runtime: Runtime
+    preprocessing: Preprocessing
+    mix: Mix | None
+    ema: WeightEMA | None
+    seed: int
+    keeper: Keeper
+
+    def __post_init__(self) -> None:
+        """Prepare what is neither an argument nor learned."""
+        self.scaler = torch.amp.GradScaler(self.runtime.device.type, enabled=self.runtime.precision == "fp16")
+        self.progress = Progress()
+        self.best = Best(mode="min" if self.config.monitor == "loss" else "max", patience=self.config.patience)
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The model that validation judges and that is kept: the weights' average where there is one."""
+        return self.ema.module if self.ema is not None else self.model
+
+    def fit(
+        self, train: Loader, val: Loader, *, on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None
+    ) -> list[dict[str, float]]:
+        """Train until the epochs, the steps or the patience are used up.
+
+        Args:
+            train: Batches to learn from.
+            val: Images that choose the best epoch.
+            on_epoch: Receives each epoch's row of the history.
+
+        Returns:
+            The history, one row an epoch, with timm's column names.
+
+        Raises:
+            NumericsError: A loss or gradient is not finite.
+        """
+        while not self.finished:
+            started = time.monotonic()
+            self._train_epoch(train)
+            row = self._validate(val) | {"seconds": time.monotonic() - started}
+            self._finish_epoch(row, on_epoch)
+        return self.progress.history
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.progress.epoch >= self.config.epochs or self._steps_used_up or self.best.exhausted
+
+    @property
+    def _steps_used_up(self) -> bool:
+        return self.config.max_steps is not None and self.progress.step >= self.config.max_steps
+
+    def _train_epoch(self, loader: Loader) -> None:
+        self.model.train()
+        progress = self.progress
+        batches = loader.epoch(progress.epoch, start_step=progress.batch)
+        title = f"epoch {progress.epoch + 1}/{self.config.epochs}"
+        for batch in tqdm(
+            batches, total=len(loader), initial=progress.batch, desc=title, leave=False, disable=None, unit="batch"
+        ):
+            paths = [loader.samples[int(i)].path for i in batch.indices]
+            self._accumulate(batch, paths, group=self._group_size(len(loader)))
+            progress.batch += 1
+            if progress.batch % self.config.accumulate_steps and progress.batch < len(loader):
+                continue
+            self._step(paths)
+            if self.config.save_steps and progress.step % self.config.save_steps == 0 and progress.batch < len(loader):
+                self.keeper.save(self, is_best=False)
+            self.keeper.stop_if_asked(self)
+            if self._steps_used_up:
+                break
+
+    def _group_size(self, batches: int) -> int:
+        """Batches in the current accumulation group: the epoch's last group may be short."""
+        start = self.progress.batch - self.progress.batch % self.config.accumulate_steps
+        return min(self.config.accumulate_steps, batches - start)
+
+    def _accumulate(self, batch: Batch, paths: list[str], group: int) -> None:
+        """Add one batch's share of the group's gradient."""
+        seed = seed_of(self.seed, "batch", self.progress.epoch, self.progress.batch)
+        torch.manual_seed(seed)
+        images = normalize(self.runtime.place_images(batch.images), self.preprocessing)
+        labels = batch.labels.to(self.runtime.device)
+        if self.mix is not None:
+            images, labels = self.mix(images, labels, seed)
+        with self.runtime.autocast():
+            logits = self.model(images)
+        loss = self.loss(logits.float(), labels)
+        value = float(loss.detach())
+        if not torch.isfinite(loss.detach()):
+            raise self._diverged("loss", value, paths)
+        penalty = self.penalty()
+        self.scaler.scale((loss if penalty is None else loss + penalty) / group).backward()
+        self.progress.loss_sum += value * len(paths)
+        self.progress.images += len(paths)
+
+    def _step(self, paths: list[str]) -> None:
+        """Unscale, check, clip, step: in this order, and never with a gradient that is not finite."""
+        self.scaler.unscale_(self.optimizer)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if torch.isfinite(norm):
+            if self.config.grad_clip_norm is not None:
+                torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.grad_clip_norm, norm)
+            self.scaler.step(self.optimizer)
+            self.schedule.step()
+            if self.ema is not None:
+                self.ema.update(self.model)
+            self.progress.skipped_in_a_row = 0
+            self.progress.step += 1
+        elif not self.scaler.is_enabled():
+            raise self._diverged("gradient norm", float(norm), paths)
+        else:
+            self._skip()
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _skip(self) -> None:
+        """Leave out a step whose fp16 gradients overflowed; the scaler then lowers its scale."""
+        self.scaler.step(self.optimizer)
+        self.progress.skipped += 1
+        self.progress.skipped_in_a_row += 1
+        if self.progress.skipped_in_a_row >= MAX_SKIPPED_STEPS or self.scaler.get_scale() < 1:
+            raise NumericsError(
+                fault(
+                    f"fp16 gradients overflow at step {self.progress.step}",
+                    got=f"{self.progress.skipped_in_a_row} skipped steps in a row, scale {self.scaler.get_scale():g}",
+                    expected=f"fewer than {MAX_SKIPPED_STEPS}, scale ≥ 1",
+                    remedy="set runtime.precision=bf16 or lower optim.lr",
+                )
+            )
+
+    def _diverged(self, what: str, value: float, paths: list[str]) -> NumericsError:
+        rates = ", ".join(f"{group['lr']:g}" for group in self.optimizer.param_groups[:4])
+        files = ", ".join(paths[:8]) + (f" and {len(paths) - 8} more" if len(paths) > 8 else "")
+        return NumericsError(
+            fault(
+                f"the {what} is not finite at step {self.progress.step} of epoch {self.progress.epoch + 1}",
+                got=f"{value} with learning rate {rates} on {files}",
+                expected="a finite number",
+                remedy="lower optim.lr, set train.grad_clip_norm, or look at these files; "
+                "the weights were not updated and the last checkpoint is good",
+            )
+        )
+
+    def _validate(self, loader: Loader) -> dict[str, float]:
+        progress = self.progress
+        row = {"epoch": float(progress.epoch), "train_loss": progress.loss_sum / max(progress.images, 1)}
+        rate = max(group["lr"] for group in self.optimizer.param_groups)
+        predictions = predict(
+            self.evaluated_model,
+            loader,
+            preprocessing=self.preprocessing,
+            runtime=self.runtime,
+            title="validation",
+        )
+        metrics = evaluate_predictions(predictions.labels, predictions.probabilities)
+        row |= {"eval_loss": metrics.loss, "eval_top1": metrics.top1, "eval_top5": metrics.top5}
+        return row | {"eval_macro_f1": metrics.macro_f1, "lr": rate}
+
+    def _finish_epoch(self, row: dict[str, float], on_epoch: Callable[[Mapping[str, float]], None]) -> None:
+        """Record the epoch, then save: a checkpoint at an epoch's end starts the next one."""
+        progress = self.progress
+        progress.history.append(row)
+        progress.seconds += row["seconds"]
+        monitored = row[f"eval_{self.config.monitor}"]
+        is_best = self.best.update(monitored, progress.epoch)
+        progress.epoch, progress.batch, progress.loss_sum, progress.images = progress.epoch + 1, 0, 0.0, 0
+        self.schedule.epoch_end(improved=is_best)
+        self._log(row, is_best)
+        on_epoch(row)
+        self.keeper.save(self, is_best=is_best)
+        self.keeper.stop_if_asked(self)
+
+    def _log(self, row: dict[str, float], is_best: bool) -> None:
+        numbers = {key: value for key, value in row.items() if key not in ("epoch", "seconds")}
+        shown = "  ".join(f"{key} {value:.4g}" for key, value in numbers.items())
+        mark = "  best" if is_best else ""
+        logger.info("epoch %d/%d  %s  %.0f s%s", row["epoch"] + 1, self.config.epochs, shown, row["seconds"], mark)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that continues this training, by part; tensors and plain values only."""
+        return {
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict() if self.ema is not None else {},
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "best": self.best.state_dict(),
+            "progress": {name: getattr(self.progress, name) for name in Progress.__slots__},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up training where `state` was saved."""
+        self.model.load_state_dict(state["model"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._restore_layout()
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.best.load_state_dict(state["best"])
+        self.progress = Progress(**state["progress"])
+
+    def _restore_layout(self) -> None:
+        """Lay the optimiser's tensors out in memory as their parameters: other kernels round differently."""
+        for parameter, entries in self.optimizer.state.items():
+            for name, value in entries.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    entries[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

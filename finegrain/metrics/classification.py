@@ -1,0 +1,157 @@
+"""Every figure that predictions on one split are worth."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics as sk
+
+from finegrain.errors import DataError, NumericsError, fault
+from finegrain.metrics.intervals import wilson
+
+HEADLINE = (
+    "n", "loss", "top1", "top1_interval", "top5", "mean_per_class",
+    "macro_precision", "macro_recall", "macro_f1", "auroc",
+)  # fmt: skip
+"""The fields that sum a split up, in the order they are written."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PerClass:
+    """The figures of one class."""
+
+    index: int
+    n: int
+    """Images of the class."""
+    precision: float
+    """0 where nothing was predicted as this class."""
+    recall: float
+    """0 where the class has no image; then its interval is (0, 1)."""
+    f1: float
+    auroc: float | None
+    """One against the rest; None where either side is empty."""
+    recall_interval: tuple[float, float]
+    """Wilson, 95 %."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ClassificationMetrics:
+    """The figures of one split; all shares are fractions in [0, 1]."""
+
+    n: int
+    """Number of images."""
+    loss: float
+    """Mean log-loss in nats, with neither class weights nor smoothing."""
+    top1: float
+    top1_interval: tuple[float, float]
+    """Wilson, 95 %: the uncertainty of a test set of this size, not of training."""
+    top5: float
+    """Share with the true class among the min(5, K) most probable."""
+    mean_per_class: float
+    """Mean recall over the classes that have images."""
+    macro_precision: float
+    """Unweighted mean over the classes that occur as label or prediction, as macro_recall and macro_f1."""
+    macro_recall: float
+    macro_f1: float
+    auroc: float | None
+    """Mean one-vs-rest over the classes where it is defined; None where it is for none."""
+    per_class: tuple[PerClass, ...]
+    confusion: NDArray[np.int64]
+    """Counts [K, K], a row for each true class."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The headline figures as plain JSON."""
+        values = {name: getattr(self, name) for name in HEADLINE}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def evaluate_predictions(labels: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> ClassificationMetrics:
+    """Judge the predictions on one split.
+
+    Args:
+        labels: True class indices [N].
+        probabilities: [N, K], rows summing to 1; equal ones rank by class index.
+
+    Raises:
+        DataError: No image, or a label outside [0, K).
+        NumericsError: A probability that is not finite.
+    """
+    probabilities = _checked(labels, probabilities)
+    n, k = probabilities.shape
+    ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, : min(5, k)]
+    predicted = ranked[:, 0]
+    correct = int((predicted == labels).sum())
+    per_class = _per_class(labels, predicted, probabilities)
+    aurocs = [row.auroc for row in per_class if row.auroc is not None]
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0)
+    return ClassificationMetrics(
+        n=n,
+        loss=float(sk.log_loss(labels, probabilities, labels=np.arange(k))),
+        top1=correct / n,
+        top1_interval=wilson(correct, n),
+        top5=float((ranked == labels[:, None]).any(axis=1).mean()),
+        mean_per_class=float(np.mean([row.recall for row in per_class if row.n])),
+        macro_precision=float(precision),
+        macro_recall=float(recall),
+        macro_f1=float(f1),
+        auroc=float(np.mean(aurocs)) if aurocs else None,
+        per_class=per_class,
+        confusion=sk.confusion_matrix(labels, predicted, labels=np.arange(k)),
+    )
+
+
+def _checked(labels: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """The probabilities in float64 with rows that sum to 1 to its precision."""
+    if len(labels) == 0:
+        raise DataError(
+            fault("nothing to evaluate", got="0 images", expected="at least one", remedy="give the split some images")
+        )
+    finite = np.isfinite(probabilities).all(axis=1)
+    if not finite.all():
+        raise NumericsError(
+            fault(
+                "the model's predictions are not finite",
+                got=f"{int((~finite).sum())} of {len(labels)} images with NaN or infinity",
+                expected="probabilities",
+                remedy="training diverged: lower optim.lr, or set runtime.precision=fp32",
+            )
+        )
+    if labels.min() < 0 or labels.max() >= probabilities.shape[1]:
+        raise DataError(
+            fault(
+                "labels beyond the model's classes",
+                got=f"labels from {labels.min()} to {labels.max()}",
+                expected=f"0 to {probabilities.shape[1] - 1}",
+                remedy="evaluate with the classes that the model was trained on",
+            )
+        )
+    exact: NDArray[np.float64] = probabilities.astype(np.float64)
+    exact /= exact.sum(axis=1, keepdims=True)
+    return exact
+
+
+def _per_class(
+    labels: NDArray[np.int64], predicted: NDArray[np.int64], probabilities: NDArray[np.float64]
+) -> tuple[PerClass, ...]:
+    classes = np.arange(probabilities.shape[1])
+    precision, recall, f1, counts = sk.precision_recall_fscore_support(
+        labels, predicted, labels=classes, average=None, zero_division=0
+    )
+    hits = np.bincount(labels[predicted == labels], minlength=len(classes))
+    return tuple(
+        PerClass(
+            index=int(c),
+            n=int(counts[c]),
+            precision=float(precision[c]),
+            recall=float(recall[c]),
+            f1=float(f1[c]),
+            auroc=_auroc(labels == c, probabilities[:, c]),
+            recall_interval=wilson(int(hits[c]), int(counts[c])),
+        )
+        for c in classes
+    )
+
+
+def _auroc(is_class: NDArray[np.bool_], scores: NDArray[np.float64]) -> float | None:
+    return float(sk.roc_auc_score(is_class, scores)) if is_class.any() and not is_class.all() else None

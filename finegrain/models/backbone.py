@@ -1,0 +1,119 @@
+"""Build a classifier of an architecture: its input size, preprocessing, dropout and head."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, cast, get_args
+
+from timm.data import resolve_data_config
+from torch import nn
+
+from finegrain.errors import ConfigError, WeightsError, fault
+from finegrain.models.architecture import Architecture
+from finegrain.models.classifier import Classifier, DropoutLinear
+from finegrain.models.library import Regularisation
+from finegrain.preprocessing import Interpolation, Preprocessing
+
+
+def build_classifier(
+    architecture: Architecture,
+    *,
+    num_classes: int,
+    preprocessing: Preprocessing,
+    model_args: Mapping[str, Any] | None = None,
+    dropout: float = 0.0,
+    regularisation: Regularisation | None = None,
+) -> Classifier:
+    """A classifier with random weights.
+
+    Args:
+        architecture: What to build.
+        num_classes: K, outputs of the head.
+        preprocessing: Its image size is the network's.
+        model_args: Further arguments of the library's constructor.
+        dropout: Rate in [0, 1) on the features before the head.
+        regularisation: Dropout rates inside the network.
+
+    Raises:
+        ConfigError: The architecture lacks a kind of dropout that is asked for.
+        WeightsError: It cannot be built so.
+    """
+    library, name = architecture.library, architecture.name
+    arguments = {**(model_args or {}), **library.model_args(name, preprocessing.image_size)}
+    network = library.create(
+        name, num_classes=num_classes, model_args=arguments, regularisation=regularisation or Regularisation()
+    )
+    _check_patches(network, preprocessing.image_size)
+    head = library.head(network)
+    if dropout > 0:
+        network.set_submodule(head, _with_dropout(network.get_submodule(head), dropout, architecture))
+    return Classifier(
+        network,
+        architecture=str(architecture),
+        preprocessing=preprocessing,
+        num_classes=num_classes,
+        head=head,
+        matcher=library.matcher(network),
+        model_args=arguments,
+    )
+
+
+def preprocessing_of(cfg: Mapping[str, Any], *, image_size: int | None = None) -> Preprocessing:
+    """What weights expect of images, from their `pretrained_cfg` in timm's terms.
+
+    Args:
+        cfg: `input_size`, `crop_pct`, `interpolation`, `mean`, `std`; absent ones as timm fills them in.
+        image_size: Another size in pixels; the resize keeps its proportion to the crop.
+
+    Raises:
+        WeightsError: The description is of no RGB classifier.
+    """
+    try:
+        data = resolve_data_config(pretrained_cfg=dict(cfg))
+        if data["interpolation"] not in get_args(Interpolation):
+            raise ValueError(f"interpolation {data['interpolation']}")
+        size = image_size or int(data["input_size"][-1])
+        # The tolerance makes up for 224 / (224 / 232) falling just short of 232.
+        resize = math.floor(size / float(data["crop_pct"]) + 1e-6)
+        if min(size, resize, *data["std"]) <= 0:
+            raise ValueError(f"image_size {size}, resize {resize}, std {data['std']}")
+        return Preprocessing(
+            image_size=size,
+            resize_size=resize,
+            mean=_triple(data["mean"]),
+            std=_triple(data["std"]),
+            interpolation=cast(Interpolation, data["interpolation"]),
+        )
+    except (AssertionError, TypeError, ValueError, ZeroDivisionError) as error:
+        remedy = "mend pretrained_cfg in config.json, or choose other weights"
+        raise WeightsError(
+            fault("the weights' preprocessing cannot be used", got=str(error), expected="RGB images", remedy=remedy)
+        ) from error
+
+
+def _with_dropout(layer: nn.Module, dropout: float, architecture: Architecture) -> DropoutLinear:
+    if not isinstance(layer, nn.Linear):
+        what, kind = f"{architecture} takes no dropout before its head", type(layer).__name__
+        raise ConfigError(fault(what, got=kind, expected="a linear head", remedy="set model.dropout=0"))
+    return DropoutLinear(layer, dropout)
+
+
+def _triple(values: Any) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def _check_patches(network: nn.Module, image_size: int) -> None:
+    """Refuse an image size that would lose pixels: some ViTs cut the rest off in silence."""
+    patches: Any = getattr(getattr(network, "patch_embed", None), "proj", None)
+    if not isinstance(patches, nn.Conv2d) or patches.stride != patches.kernel_size:
+        return
+    side = max(patches.stride)
+    if image_size % side:
+        raise WeightsError(
+            fault(
+                "model.image_size does not divide into patches",
+                got=image_size,
+                expected=f"a multiple of {side}",
+                remedy=f"set model.image_size={max(image_size // side, 1) * side}",
+            )
+        )

@@ -1,0 +1,165 @@
+"""A network with what the rest of the project needs to know of it, and with parts that can be frozen for good."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.hooks import RemovableHandle
+
+from finegrain.models.layout import LayerGroup, attention_modules, layer_groups
+from finegrain.models.library import Matcher
+from finegrain.preprocessing import Preprocessing
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Census:
+    """Numbers of parameters."""
+
+    total: int
+    trainable: int
+
+    def __str__(self) -> str:
+        share = self.trainable / max(self.total, 1)
+        return f"trainable {self.trainable:,} of {self.total:,} ({share:.1%})"
+
+
+class DropoutLinear(nn.Linear):
+    """A linear layer that drops out its input while it trains; its parameters keep a plain layer's names."""
+
+    def __init__(self, linear: nn.Linear, dropout: float) -> None:
+        super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None, device="meta")
+        self.weight, self.bias = linear.weight, linear.bias
+        self.dropout = dropout
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features [..., D] to logits [..., K]."""
+        return super().forward(functional.dropout(features, self.dropout, self.training))
+
+    def extra_repr(self) -> str:
+        """The plain layer's, with the rate."""
+        return f"{super().extra_repr()}, dropout={self.dropout}"
+
+
+class Classifier(nn.Module):
+    """An image classifier; every path it takes or gives starts from itself, e.g. `network.layer4`.
+
+    Frozen means frozen: no gradient, always in eval (so buffers never move and dropout is off), and what runs
+    before the boundary runs without recording a graph. A new classifier is wholly trainable.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        architecture: str,
+        preprocessing: Preprocessing,
+        num_classes: int,
+        head: str,
+        matcher: Matcher,
+        model_args: Mapping[str, Any] | None = None,
+        pretrained: str | None = None,
+    ) -> None:
+        """Wrap a network.
+
+        Args:
+            network: Maps images [B, 3, S, S] to logits [B, K].
+            architecture: Its name with its library, e.g. `timm/resnet50`.
+            preprocessing: What it expects of images.
+            num_classes: K.
+            head: Path within the network of the classifier layer.
+            matcher: How its parameter names fall into layer groups.
+            model_args: The arguments it was built with, to build it again.
+            pretrained: Where its weights came from; None where they are random.
+        """
+        super().__init__()
+        self.network = network
+        self.architecture = architecture
+        self.preprocessing = preprocessing
+        self.num_classes = num_classes
+        self.head_name = f"network.{head}"
+        self.model_args = dict(model_args or {})
+        self.pretrained = pretrained
+        self._groups = layer_groups(self, "network", matcher)
+        self._trainable: tuple[str, ...] = ("network",)
+        self._boundary: str | None = None
+        self._hook: RemovableHandle | None = None
+        self._record_after_boundary = False
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map prepared images, float [B, 3, S, S], to logits [B, K]."""
+        if self._boundary is None:
+            return self._logits(images)
+        # The whole network is entered without recording; a hook on the boundary module switches recording on
+        # again, if it was on outside, and leaving the `with` restores the caller's mode. Being a bound method,
+        # the hook of a deep copy belongs to the copy. Outside of this call the flag is off and the hook idle.
+        self._record_after_boundary = torch.is_grad_enabled()
+        try:
+            with torch.set_grad_enabled(False):
+                return self._logits(images)
+        finally:
+            self._record_after_boundary = False
+
+    def forward_features(self, images: Tensor) -> Tensor:
+        """Map prepared images, float [B, 3, S, S], to what the head reads, [B, D], before dropout."""
+        seen: list[Tensor] = []
+        head = self.get_submodule(self.head_name)
+        hook = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        try:
+            self(images)
+        finally:
+            hook.remove()
+        return seen[-1].flatten(1)
+
+    def train(self, mode: bool = True) -> "Classifier":
+        """Put the trainable modules into training mode; the frozen ones stay in eval."""
+        super().train(False)
+        self.training = mode
+        for path in self._trainable:
+            self.get_submodule(path).train(mode)
+        return self
+
+    def layer_groups(self) -> tuple[LayerGroup, ...]:
+        """Its layers from stem to head."""
+        return self._groups
+
+    def attention_modules(self) -> tuple[str, ...]:
+        """Paths of its self-attention modules, in order."""
+        return attention_modules(self, "network")
+
+    def set_trainable(self, module_paths: Sequence[str], *, boundary: str | None = None) -> None:
+        """Train these modules and freeze all others.
+
+        Args:
+            module_paths: Paths of the modules to train, e.g. `network.fc`.
+            boundary: The first of them to run; what runs before it must be frozen. None: record everything.
+        """
+        if self._hook is not None:
+            self._hook.remove()
+        self._boundary, self._hook = boundary, None
+        self._trainable = tuple(module_paths)
+        self.requires_grad_(False)
+        for path in self._trainable:
+            self.get_submodule(path).requires_grad_(True)
+        if boundary is not None:
+            self._hook = self.get_submodule(boundary).register_forward_pre_hook(self._pass_boundary)
+        self.train(self.training)
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """The parameters that are not frozen."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def census(self) -> Census:
+        """Count its parameters."""
+        total = sum(parameter.numel() for parameter in self.parameters())
+        return Census(total=total, trainable=sum(parameter.numel() for parameter in self.trainable_parameters()))
+
+    def _logits(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.network(images)
+        return logits
+
+    def _pass_boundary(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if self._record_after_boundary:
+            torch.set_grad_enabled(True)

@@ -1,0 +1,95 @@
+"""The `model` section: which network, with which pretrained weights, for images of which size."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from finegrain.config import Count, Probability
+from finegrain.errors import ConfigError, WeightsError, fault
+from finegrain.models.architecture import Architecture, find_architecture
+from finegrain.models.backbone import build_classifier, preprocessing_of
+from finegrain.models.classifier import Classifier
+from finegrain.models.library import Regularisation
+from finegrain.models.tensors import SUFFIXES
+from finegrain.models.weights import WeightsFolder, folder_at, load_file, load_tag
+from finegrain.storage import locate
+
+
+@dataclass(kw_only=True, slots=True)
+class ModelConfig:
+    """A classifier of torchvision or timm, its head replaced for the dataset's classes."""
+
+    name: str = ""
+    """`torchvision/resnet50`, `timm/resnet50`, or bare (ResNets, ViT-B/L/H are torchvision's); empty: the folder's."""
+    weights: str | None = None
+    """A tag (`IMAGENET1K_V2`, `a1_in1k`, `DEFAULT`), a file of tensors, a folder in timm's hub layout; none: random."""
+    image_size: Count | None = None
+    """Side of the network's input in pixels; none: what the weights were trained on."""
+    dropout: Probability = 0.0
+    """Rate on the features before the head."""
+    attention_dropout: Probability = 0.0
+    """Rate on attention weights, for networks with attention."""
+    drop_path_rate: Probability = 0.0
+    """Rate of stochastic depth at the last block, rising linearly from zero."""
+    trust: bool = False
+    """Allow the code of a torch.hub repository, `hub/OWNER/REPO@COMMIT:ENTRY`, to run."""
+
+    def faults(self) -> list[str]:
+        """A network must be named, here or by a folder."""
+        if self.name or self.weights:
+            return []
+        expected = "an architecture such as resnet50"
+        return [fault("model.name is missing", got=self.name, expected=expected, remedy="set model.name")]
+
+    def build(self, *, num_classes: int) -> Classifier:
+        """The classifier for K = `num_classes` classes, with the weights loaded and a new head where needed.
+
+        Raises:
+            ConfigError: The architecture lacks a kind of dropout, or torch.hub is not trusted.
+            WeightsError: The name or the weights cannot be used.
+        """
+        path = self._path()
+        folder = None if path is None else folder_at(path)
+        architecture = self._architecture(folder)
+        tag = self.weights if path is None else architecture.library.tag_of_file(architecture.name, path.name)
+        cfg = folder.pretrained_cfg if folder else architecture.library.pretrained_cfg(architecture.name, tag)
+        classifier = build_classifier(
+            architecture,
+            num_classes=num_classes,
+            preprocessing=preprocessing_of(cfg, image_size=self.image_size),
+            model_args=folder.model_args if folder else None,
+            dropout=self.dropout,
+            regularisation=Regularisation(attention_dropout=self.attention_dropout, drop_path_rate=self.drop_path_rate),
+        )
+        if folder is not None:
+            load_file(classifier, folder.file, sha256=folder.sha256)
+        elif path is not None:
+            load_file(classifier, path)
+        elif tag is not None:
+            load_tag(classifier, architecture, tag)
+        return classifier
+
+    def _path(self) -> Path | None:
+        """Where the weights lie, if they are a file or a folder and not a tag."""
+        if self.weights is None:
+            return None
+        path = locate(self.weights)
+        return path if path.exists() or "/" in self.weights or self.weights.endswith(SUFFIXES) else None
+
+    def _architecture(self, folder: WeightsFolder | None) -> Architecture:
+        if folder is None:
+            architecture = find_architecture(self.name, trust=self.trust)
+            self._check_tag(architecture)
+            return architecture
+        architecture = find_architecture(folder.architecture, trust=self.trust)
+        if self.name not in ("", architecture.name, str(architecture)):
+            what, remedy = "model.name is not what the weights folder holds", "leave model.name empty"
+            raise ConfigError(fault(what, got=self.name, expected=str(architecture), remedy=remedy))
+        return architecture
+
+    def _check_tag(self, architecture: Architecture) -> None:
+        if self.weights is None or self._path() is not None:
+            return
+        tags = ["DEFAULT", *architecture.library.tags(architecture.name)]
+        if self.weights not in tags:
+            what, remedy = f"{architecture} has no such weights", "or give the path of a file or folder that exists"
+            raise WeightsError(fault(what, got=self.weights, expected=", ".join(tags[:12]), remedy=remedy))

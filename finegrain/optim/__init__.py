@@ -1,0 +1,1 @@
+"""Optimisers, parameter groups, schedules and penalties."""

@@ -1,0 +1,277 @@
+"""The recipe of a run and the one path that carries it out: data, model, training, one test, report."""
+
+import logging
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from finegrain import config
+from finegrain.data import splits
+from finegrain.data.base import Data, DataConfig
+from finegrain.data.loader import Loader
+from finegrain.data.transforms import AugmentConfig, eval_transform
+from finegrain.engine.checkpoint import Checkpoints
+from finegrain.engine.ema import WeightEMA
+from finegrain.engine.history import TensorBoardLog
+from finegrain.engine.interrupt import Interrupt
+from finegrain.engine.trainer import TrainConfig, Trainer
+from finegrain.errors import ConfigError, OutputError, fault
+from finegrain.judgement import best_model, judge
+from finegrain.losses.base import LossConfig
+from finegrain.models.classifier import Classifier
+from finegrain.models.config import ModelConfig
+from finegrain.models.summary import summary
+from finegrain.models.weights import save_folder
+from finegrain.optim.base import OptimConfig
+from finegrain.optim.penalty import PenaltyConfig
+from finegrain.optim.schedule import ScheduleConfig
+from finegrain.preprocessing import Preprocessing
+from finegrain.runtime import Runtime, RuntimeConfig, Stopwatch, seed_of
+from finegrain.storage import RunDirectory
+from finegrain.tuning.base import Tuning
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True, slots=True)
+class Recipe:
+    """All that defines a run; the same recipe gives the same numbers."""
+
+    name: str
+    """Names the folder of its runs, ckpt/<name>/."""
+    seed: int = 0
+    """Seed of the head's first weights, of order, augmentation and dropout."""
+    data: DataConfig
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    model: ModelConfig
+    tuning: Tuning
+    loss: LossConfig
+    penalty: PenaltyConfig = field(default_factory=PenaltyConfig)
+    optim: OptimConfig
+    schedule: ScheduleConfig
+    train: TrainConfig = field(default_factory=TrainConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def faults(self) -> list[str]:
+        """A name must do as a folder's name, and the warm-up must fit into the run."""
+        faults = []
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
+            faults.append(
+                fault("name is no folder name", got=self.name, expected="letters, digits, . _ -", remedy="rename it")
+            )
+        if self.schedule.warmup_epochs > self.train.epochs:
+            faults.append(
+                fault(
+                    "schedule.warmup_epochs is longer than the run",
+                    got=self.schedule.warmup_epochs,
+                    expected=f"at most train.epochs, {self.train.epochs}",
+                    remedy="lower it",
+                )
+            )
+        return faults
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaders:
+    """One loader a split."""
+
+    train: Loader
+    val: Loader
+    test: Loader
+
+
+def carry_out(recipe: Recipe, words: Sequence[str], *, out: Path | None, resume: bool, dry_run: bool) -> str:
+    """Override, check, and run a command; return what to print.
+
+    Args:
+        recipe: As its config file gave it; changed by the overrides.
+        words: A command, which may be left out, then KEY=VALUE.
+        out: The run directory itself; none: under ckpt/<name>/, a new one, or the newest when `resume`.
+        resume: Go on with a run that was begun.
+        dry_run: Only say what would be done.
+
+    Raises:
+        FinegrainError: The user's input is at fault.
+    """
+    command = words[0] if words and "=" not in words[0] else "train"
+    config.override(recipe, words[1:] if words and "=" not in words[0] else words)
+    config.check(recipe)
+    if command not in ("train", "evaluate"):
+        raise ConfigError(fault("no such command", got=command, expected="train or evaluate", remedy="see --help"))
+    if dry_run:
+        return plan(recipe)
+    again = resume or command == "evaluate"
+    directory = RunDirectory(out or default_directory(recipe.name, newest=again), resume=again)
+    return evaluate(recipe, directory=directory) if command == "evaluate" else run(recipe, directory=directory)
+
+
+def default_directory(name: str, *, newest: bool) -> Path:
+    """The newest run directory under ckpt/<name>/, or a new one, named by time and chance so that no two are alike."""
+    home = Path("ckpt") / name
+    if not newest:
+        return home / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    runs = sorted(path for path in home.glob("*") if (path / "config.py").exists())
+    if not runs:
+        raise OutputError(
+            fault("no run to go on with", got=f"{home} without runs", expected="a run", remedy="name it with --out")
+        )
+    return runs[-1]
+
+
+def run(recipe: Recipe, *, directory: RunDirectory) -> str:
+    """Train, evaluate once on the test split, write the report; return the result in one line.
+
+    A directory that holds checkpoints of this recipe is gone on with, from the newest.
+    """
+    clock = Stopwatch()
+    with directory:
+        directory.write("config.py", config.dump(recipe))
+        runtime = recipe.runtime.build()
+        with clock("data"):
+            data = splits.build(recipe.data)
+        with clock("model"):
+            model = build_model(recipe, num_classes=len(data.class_names), runtime=runtime)
+        loaders = build_loaders(recipe, data=data, preprocessing=model.preprocessing, runtime=runtime)
+        with clock("training"), Interrupt() as interrupt, TensorBoardLog(directory.path / "tensorboard") as log:
+            checkpoints = build_checkpoints(recipe, directory=directory, data=data, model=model, interrupt=interrupt)
+            trainer = build_trainer(
+                recipe, model=model, data=data, batches=len(loaders.train), runtime=runtime, checkpoints=checkpoints
+            )
+            checkpoints.resume(trainer)
+            trainer.fit(loaders.train, loaders.val, on_epoch=log)
+        return judge_best(recipe, directory=directory, data=data, loaders=loaders, runtime=runtime, clock=clock)
+
+
+def evaluate(recipe: Recipe, *, directory: RunDirectory) -> str:
+    """Judge the best model of a run again, on the data of `recipe`; the report counts one more test evaluation."""
+    clock = Stopwatch()
+    with directory:
+        runtime = recipe.runtime.build()
+        with clock("data"):
+            data = splits.build(recipe.data)
+        preprocessing = best_model(directory, class_names=data.class_names, trust=recipe.model.trust).preprocessing
+        loaders = build_loaders(recipe, data=data, preprocessing=preprocessing, runtime=runtime)
+        return judge_best(recipe, directory=directory, data=data, loaders=loaders, runtime=runtime, clock=clock)
+
+
+def judge_best(
+    recipe: Recipe, *, directory: RunDirectory, data: Data, loaders: Loaders, runtime: Runtime, clock: Stopwatch
+) -> str:
+    """Evaluate the best model and write the report; return the result in one line."""
+    model = best_model(directory, class_names=data.class_names, trust=recipe.model.trust)
+    recipe.tuning.apply(model)
+    runtime.place_model(model)
+    return judge(
+        model,
+        name=recipe.name,
+        recipe_source=config.dump(recipe),
+        directory=directory,
+        data=data,
+        val=loaders.val,
+        test=loaders.test,
+        runtime=runtime,
+        clock=clock,
+    )
+
+
+def build_model(recipe: Recipe, *, num_classes: int, runtime: Runtime) -> Classifier:
+    """The classifier on its device, with what the tuning freezes frozen."""
+    torch.manual_seed(seed_of(recipe.seed, "weights"))
+    model = recipe.model.build(num_classes=num_classes)
+    recipe.tuning.apply(model)
+    runtime.place_model(model)
+    logger.info("%s: %s", model.architecture, model.census())
+    return model
+
+
+def build_loaders(recipe: Recipe, *, data: Data, preprocessing: Preprocessing, runtime: Runtime) -> Loaders:
+    """The loaders of the three splits."""
+    load = partial(
+        Loader,
+        source=data.source,
+        batch_size=recipe.train.batch_size,
+        seed=recipe.seed,
+        num_workers=runtime.num_workers,
+    )
+    evaluate = partial(load, transform=eval_transform(preprocessing), train=False)
+    return Loaders(
+        train=load(data.train, transform=recipe.augment.train_transform(preprocessing), train=True),
+        val=evaluate(data.val),
+        test=evaluate(data.test),
+    )
+
+
+def build_trainer(
+    recipe: Recipe, *, model: Classifier, data: Data, batches: int, runtime: Runtime, checkpoints: Checkpoints
+) -> Trainer:
+    """The training loop with all its parts; `batches` is their number in an epoch."""
+    optimizer = recipe.optim.build(model)
+    schedule = recipe.schedule.build(
+        optimizer, steps_per_epoch=-(-batches // recipe.train.accumulate_steps), epochs=recipe.train.epochs
+    )
+    decay = recipe.train.ema_decay
+    return Trainer(
+        config=recipe.train,
+        model=model,
+        loss=recipe.loss.build(class_counts=data.class_counts()).to(runtime.device),
+        penalty=recipe.penalty.build(model),
+        optimizer=optimizer,
+        schedule=schedule,
+        runtime=runtime,
+        preprocessing=model.preprocessing,
+        mix=recipe.augment.mix(len(data.class_names)),
+        ema=WeightEMA(model, decay=decay) if decay is not None else None,
+        seed=recipe.seed,
+        keeper=checkpoints,
+    )
+
+
+def build_checkpoints(
+    recipe: Recipe, *, directory: RunDirectory, data: Data, model: Classifier, interrupt: Interrupt
+) -> Checkpoints:
+    """What saves the run, having made sure that the disk has room for it."""
+    weights = sum(tensor.nbytes for tensor in model.state_dict().values())
+    trained = sum(parameter.nbytes for parameter in model.trainable_parameters())
+    one_state = weights * (2 if recipe.train.ema_decay is not None else 1) + 2 * trained
+    directory.require_space(3 * (one_state + weights))
+    # What may differ between a run and its resumption changes no number: how images are loaded, and how often is saved.
+    free = ("runtime.num_workers", "train.save_steps", "data.root", "data.pixel_cache")
+    settings = {key: value for key, value in config.flatten(recipe).items() if key not in free}
+    identity = {
+        "architecture": model.architecture,
+        "class_names": data.class_names,
+        "optimizer": type(recipe.optim).__name__,
+        **{f"{split} split": digest for split, digest in data.hashes().items()},
+        **settings,
+    }
+    write = partial(write_best, class_names=data.class_names, source=config.dump(recipe))
+    return Checkpoints(directory, identity=identity, write_model=write, interrupt=interrupt)
+
+
+def write_best(model: nn.Module, folder: Path, *, class_names: tuple[str, ...], source: str) -> None:
+    """Write the best model so far as a folder that this project and timm load as it is."""
+    assert isinstance(model, Classifier)
+    save_folder(model, folder, class_names=class_names, extra={"recipe": source})
+
+
+def plan(recipe: Recipe) -> str:
+    """What a run would do, without reading data: the resolved recipe, the model, the steps."""
+    facts = recipe.data.facts
+    num_classes = facts.num_classes if facts else 2
+    model = recipe.model.build(num_classes=num_classes)
+    recipe.tuning.apply(model)
+    lines = [config.dump(recipe), summary(model, recipe.train.batch_size), f"{model.architecture}: {model.census()}"]
+    if facts is None:
+        lines.append("The number of classes is known once the data is read; the head above has 2.")
+    else:
+        images = facts.train if facts.val else round(facts.train * (1 - recipe.data.val_fraction))
+        steps = -(-images // (recipe.train.batch_size * recipe.train.accumulate_steps))
+        lines.append(f"{images:,} train images: {steps:,} steps an epoch, {steps * recipe.train.epochs:,} in all")
+    return "\n".join(lines)

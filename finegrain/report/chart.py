@@ -1,0 +1,137 @@
+"""Geometry of the line charts: from the rows of a history to the coordinates that the page and the figures draw."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.ticker import MaxNLocator
+
+WIDTH, HEIGHT = 372, 236
+"""Size of a chart in its own units, about CSS pixels."""
+LEFT, RIGHT, TOP, BOTTOM = 46, 78, 14, 38
+"""Margins: y labels, direct labels of the lines, and x labels with the axis title."""
+LABEL_GAP = 15
+"""Least distance between the direct labels of two lines."""
+
+Row = Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Axis:
+    """What one chart shows: its title, unit, and the history's columns with their names."""
+
+    title: str
+    unit: str
+    columns: Mapping[str, str]
+    """History key → name of the line."""
+    scale: float = 1.0
+    """Multiplies the values, e.g. 100 for per cent."""
+    from_zero: bool = False
+
+
+AXES = (
+    Axis(title="Loss", unit="nats", columns={"train_loss": "train", "eval_loss": "validation"}, from_zero=True),
+    Axis(title="Accuracy", unit="%", columns={"eval_top1": "val. top-1", "eval_top5": "val. top-5"}, scale=100),
+    Axis(title="Learning rate", unit="", columns={"lr": "rate"}, from_zero=True),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One line of a chart."""
+
+    name: str
+    values: tuple[float | None, ...]
+    """One value an epoch; None where it is missing or not finite."""
+    points: tuple[tuple[float, float] | None, ...]
+    """Coordinates of the values."""
+    label_y: float
+    """Height of the direct label at the line's right end."""
+
+    @property
+    def path(self) -> str:
+        """The line as an SVG path, interrupted where a value is missing."""
+        words, pen_down = [], False
+        for point in self.points:
+            if point is not None:
+                words.append(f"{'L' if pen_down else 'M'}{point[0]:.1f} {point[1]:.1f}")
+            pen_down = point is not None
+        return "".join(words)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chart:
+    """One chart, ready to be drawn."""
+
+    title: str
+    unit: str
+    x: tuple[float, ...]
+    """Coordinate of each epoch."""
+    lines: tuple[Line, ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    """Coordinate and label."""
+    y_ticks: tuple[tuple[float, str], ...]
+    best_x: float | None
+    """Coordinate of the epoch whose weights were kept."""
+
+
+def charts(history: Sequence[Row], *, best_epoch: int | None = None) -> tuple[Chart, ...]:
+    """The charts of loss, accuracy and learning rate; one that has no finite value is left out."""
+    built = (_chart(axis, history, best_epoch) for axis in AXES)
+    return tuple(chart for chart in built if chart is not None)
+
+
+def _chart(axis: Axis, history: Sequence[Row], best_epoch: int | None) -> Chart | None:
+    columns = {name: _column(history, key, axis.scale) for key, name in axis.columns.items()}
+    columns = {name: values for name, values in columns.items() if any(value is not None for value in values)}
+    if not columns:
+        return None
+    epochs = [float(row["epoch"]) for row in history]
+    finite = [value for values in columns.values() for value in values if value is not None]
+    y_ticks = _ticks(0.0 if axis.from_zero else min(finite), max(finite), count=5)
+    x_ticks = _ticks(epochs[0], epochs[-1], count=6, integer=True)
+    x = _scale(epochs[0], epochs[-1], LEFT, WIDTH - RIGHT)
+    y = _scale(y_ticks[0], y_ticks[-1], HEIGHT - BOTTOM, TOP)
+    points = {
+        name: tuple(None if v is None else (x(e), y(v)) for e, v in zip(epochs, values, strict=True))
+        for name, values in columns.items()
+    }
+    ends = [[p for p in line if p is not None][-1][1] for line in points.values()]
+    lines = tuple(
+        Line(name=name, values=columns[name], points=points[name], label_y=label_y)
+        for name, label_y in zip(points, spread(ends), strict=True)
+    )
+    return Chart(
+        title=axis.title,
+        unit=axis.unit,
+        x=tuple(x(epoch) for epoch in epochs),
+        lines=lines,
+        x_ticks=tuple((x(tick), f"{tick:g}") for tick in x_ticks if epochs[0] <= tick <= epochs[-1]),
+        y_ticks=tuple((y(tick), f"{tick:g}") for tick in y_ticks),
+        best_x=None if best_epoch is None or not epochs[0] <= best_epoch <= epochs[-1] else x(best_epoch),
+    )
+
+
+def spread(heights: Sequence[float]) -> list[float]:
+    """`heights` moved down just enough that no two labels overlap, in their given order."""
+    placed, lowest = list(heights), -math.inf
+    for index in sorted(range(len(heights)), key=heights.__getitem__):
+        placed[index] = lowest = max(heights[index], lowest + LABEL_GAP)
+    return placed
+
+
+def _column(history: Sequence[Row], key: str, scale: float) -> tuple[float | None, ...]:
+    values = (row.get(key) for row in history)
+    return tuple(None if value is None or not math.isfinite(value) else value * scale for value in values)
+
+
+def _ticks(low: float, high: float, *, count: int, integer: bool = False) -> list[float]:
+    if low == high:  # one epoch, or a constant: a line needs a range to lie in
+        low, high = (low, low + 1) if integer else (min(0.0, low), high or 1.0)
+    locator = MaxNLocator(nbins=count, steps=[1, 2, 2.5, 5, 10], integer=integer)
+    return [float(tick) for tick in locator.tick_values(low, high)]
+
+
+def _scale(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    span = (high - low) or 1.0
+    return lambda value: start + (value - low) / span * (end - start)

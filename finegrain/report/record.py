@@ -1,0 +1,98 @@
+"""Everything a run has to tell, as plain values: what every page and table of the report is made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finegrain.metrics.classification import ClassificationMetrics
+
+
+class Predictions(Protocol):
+    """What a model said of the N images of a split."""
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """Path of each image, N of them."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """True class indices [N]."""
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """Probability of each class [N, K]."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mistake:
+    """One image that the model got wrong, ready to be shown."""
+
+    path: str
+    label: int
+    """Index of the true class."""
+    predicted: int
+    """Index of the class the model named."""
+    probability: float
+    """Probability in [0, 1] the model gave to the class it named."""
+    image: bytes
+    """The image as a small JPEG."""
+    example: bytes | None
+    """A train image of the predicted class as a small JPEG, for comparison; None where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parameters:
+    """Parameter counts of the model."""
+
+    total: int
+    trainable: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitRecord:
+    """Size and identity of one split."""
+
+    count: int
+    """Number of images."""
+    sha256: str
+    """Hash of its ids and labels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One run: its numbers, and what is needed to judge and repeat them. K classes, N test images."""
+
+    name: str
+    class_names: Sequence[str]
+    """K names in the order of the model's outputs."""
+    test: ClassificationMetrics
+    predictions: Predictions
+    """Of the test split."""
+    test_evaluations: int
+    """How often this run has read the test split; a clean run says 1."""
+    parameters: Parameters
+    splits: Mapping[str, SplitRecord]
+    """By split: `train`, `val`, `test`."""
+    val: ClassificationMetrics | None = None
+    history: Sequence[Mapping[str, float]] = ()
+    """One row an epoch: epoch, train_loss, eval_loss, eval_top1, eval_top5, lr; empty where nothing was trained."""
+    best_epoch: int | None = None
+    """Epoch of the weights that were evaluated."""
+    mistakes: Sequence[Mistake] = ()
+    """Surest first; see `gallery.surest_mistakes`."""
+    recipe_source: str = ""
+    """The resolved recipe as Python."""
+    changed: Mapping[str, tuple[object, object]] = field(default_factory=dict)
+    """Config keys that differ from their defaults: (default, value)."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Wall time by phase."""
+    peak_memory_bytes: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Versions, device and the like."""
+    dropped: Sequence[tuple[str, str]] = ()
+    """Images left out of the data: (path, reason)."""
+    notes: Sequence[str] = ()
+    """What a reader should know before trusting the numbers, one sentence each."""

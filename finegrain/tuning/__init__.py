@@ -1,0 +1,1 @@
+"""What of a pretrained network is trained, and what stays frozen."""

@@ -1,0 +1,58 @@
+"""What a tuning is: the choice of the parts of a network that are trained, all others being frozen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class LayerGroup(Protocol):
+    """Consecutive layers of a network."""
+
+    @property
+    def module_paths(self) -> tuple[str, ...]:
+        """Paths of its modules, the first to run first."""
+        ...
+
+
+class Tunable(Protocol):
+    """What a tuning needs to know of a classifier; paths start from the classifier itself."""
+
+    @property
+    def architecture(self) -> str:
+        """For messages, e.g. `timm/resnet50`."""
+        ...
+
+    @property
+    def pretrained(self) -> str | None:
+        """Where its weights came from; None where they are random."""
+        ...
+
+    @property
+    def head_name(self) -> str:
+        """Path of the classifier layer."""
+        ...
+
+    def layer_groups(self) -> Sequence[LayerGroup]:
+        """From stem to head."""
+        ...
+
+    def attention_modules(self) -> tuple[str, ...]:
+        """Paths of its self-attention modules, in order."""
+        ...
+
+    def set_trainable(self, module_paths: Sequence[str], *, boundary: str | None = None) -> None:
+        """Train these modules only; what runs before `boundary` records no graph."""
+        ...
+
+
+@dataclass(kw_only=True, slots=True)
+class Tuning:
+    """Which parts are trained; a member of the family is a subclass in its own file."""
+
+    def apply(self, classifier: Tunable) -> None:
+        """Freeze all but the chosen parts.
+
+        Raises:
+            ConfigError: The network has no such parts.
+        """
+        raise NotImplementedError

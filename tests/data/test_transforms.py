@@ -1,0 +1,179 @@
+"""Evaluation equals the weights' own transform, augmentation does what its numbers say, and nothing breaks on odd shapes."""
+
+import pickle
+import random
+
+import numpy as np
+import pytest
+import torch
+from image_corpus import photo
+from PIL import Image
+from timm.data import create_transform
+from torchvision.transforms import InterpolationMode, v2
+
+from finegrain import config
+from finegrain.data.transforms import PRESETS, AugmentConfig, Transform, eval_transform, normalize
+from finegrain.errors import ConfigError
+from finegrain.preprocessing import Preprocessing
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+SMALL = Preprocessing(image_size=32, resize_size=40, interpolation="bicubic", **IMAGENET)
+ODD_SHAPES = [(1, 1), (1, 5000), (20000, 1), (3, 2), (33, 31), (400, 90)]
+
+
+def run(transform: Transform, pixels: np.ndarray, seed: int = 0) -> np.ndarray:
+    transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
+    return transform(image=pixels)["image"]
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
+@pytest.mark.parametrize("shape", [(64, 96), (97, 61), (40, 40), (20, 31), (33, 31)])
+def test_evaluation_equals_torchvision_bit_by_bit(interpolation, shape):
+    prep = Preprocessing(image_size=32, resize_size=40, interpolation=interpolation, **IMAGENET)
+    mode = {"nearest": InterpolationMode.NEAREST}.get(interpolation, InterpolationMode(interpolation))
+    reference = v2.Compose([v2.Resize(40, interpolation=mode), v2.CenterCrop(32)])
+    expected = np.asarray(reference(Image.fromarray(photo(*shape))))
+    assert np.array_equal(run(eval_transform(prep), photo(*shape)), expected)
+
+
+def test_evaluation_and_normalisation_equal_timm():
+    reference = create_transform(32, interpolation="bicubic", crop_pct=0.8, **IMAGENET)
+    expected = reference(Image.fromarray(photo()))
+    images = torch.from_numpy(run(eval_transform(SMALL), photo())).permute(2, 0, 1)[None]
+    assert torch.allclose(normalize(images, SMALL)[0], expected, atol=1e-6)
+
+
+def test_normalize_by_hand():
+    prep = Preprocessing(
+        image_size=1, resize_size=1, interpolation="bicubic", mean=(0.5, 0.0, 1.0), std=(0.5, 1.0, 0.25)
+    )
+    images = torch.tensor([0, 51, 255], dtype=torch.uint8).view(1, 3, 1, 1)
+    values = normalize(images, prep)
+    assert values.dtype == torch.float32
+    assert values.flatten().tolist() == pytest.approx([-1.0, 0.2, 0.0])
+    assert images.flatten().tolist() == [0, 51, 255]
+
+
+@pytest.mark.parametrize("shape", ODD_SHAPES)
+@pytest.mark.parametrize("crop", ["random_resized_crop", "resize_crop"])
+def test_any_shape_becomes_the_square(shape, crop):
+    pixels = np.zeros((*shape, 3), dtype=np.uint8)
+    pixels.flags.writeable = False
+    for transform in (eval_transform(SMALL), AugmentConfig(preset="strong", crop=crop).train_transform(SMALL)):
+        result = run(transform, pixels)
+        assert result.shape == (32, 32, 3)
+        assert result.dtype == np.uint8
+
+
+@pytest.mark.parametrize("preset", ["none", *PRESETS])
+def test_a_pipeline_is_a_function_of_the_generators(preset):
+    transform = AugmentConfig(preset=preset).train_transform(SMALL)
+    copy = pickle.loads(pickle.dumps(transform))
+    first = [run(transform, photo(), seed) for seed in range(8)]
+    again = [run(copy, photo(), seed) for seed in reversed(range(8))][::-1]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert len({image.tobytes() for image in first}) == (1 if preset == "none" else 8)
+
+
+def test_preset_none_is_evaluation():
+    transform = AugmentConfig(preset="none").train_transform(SMALL)
+    assert np.array_equal(run(transform, photo()), run(eval_transform(SMALL), photo()))
+
+
+def test_steps_draw_independently():
+    """Steps that share a seed would erase rectangles in mirrored images only."""
+    halves = np.where(np.arange(64) < 32, 50, 200).astype(np.uint8)[None, :, None].repeat(64, axis=0).repeat(3, axis=2)
+    settings = AugmentConfig(flip=0.5, coarse_dropout=0.5, min_scale=1.0)
+    transform = settings.train_transform(SMALL)
+    counts = np.zeros((2, 2), dtype=int)
+    for seed in range(200):
+        result = run(transform, halves, seed)
+        mirrored = np.median(result[:, :16]) > 125
+        erased = (result == (124, 116, 104)).all(axis=2).any()
+        counts[int(mirrored), int(erased)] += 1
+    assert counts.min() > 30
+
+
+def test_flip_probability():
+    for flip, expected in ((0.0, False), (1.0, True)):
+        settings = AugmentConfig(crop="resize_crop", resize_size=32, flip=flip)
+        result = run(settings.train_transform(SMALL), photo(32, 32))
+        assert np.array_equal(result, photo(32, 32)[:, ::-1] if expected else photo(32, 32))
+
+
+def test_resize_crop_keeps_the_scale():
+    """A square of 32 of 40 is 0.8 of the short side: 51 of 64 pixels, whatever the place."""
+    ramp = np.tile(np.arange(96, dtype=np.uint8)[None, :, None], (64, 1, 3))
+    settings = AugmentConfig(crop="resize_crop", flip=0.0, preset="weak")
+    spans = [np.ptp(run(settings.train_transform(SMALL), ramp, seed)[:, :, 0].astype(int)) for seed in range(10)]
+    assert all(47 <= span <= 51 for span in spans)
+
+
+def test_random_resized_crop_is_antialiased():
+    """One-pixel stripes average to grey when shrunk threefold; OpenCV's linear filter keeps them."""
+    stripes = np.tile(np.array([0, 255], dtype=np.uint8)[None, :, None], (96, 48, 3))
+    settings = AugmentConfig(min_scale=1.0, flip=0.0)
+    inner = run(settings.train_transform(SMALL), stripes)[4:-4, 4:-4].astype(int)
+    assert np.abs(inner - 127).max() < 30
+
+
+def test_coarse_dropout_fills_with_the_mean():
+    settings = AugmentConfig(coarse_dropout=1.0, flip=0.0)
+    result = run(settings.train_transform(SMALL), np.zeros((64, 64, 3), dtype=np.uint8))
+    assert {tuple(pixel) for pixel in result.reshape(-1, 3).tolist()} == {(0, 0, 0), (124, 116, 104)}
+
+
+@pytest.mark.parametrize("settings", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
+def test_mix(settings):
+    mix = AugmentConfig(**settings).mix(5)
+    images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 16, 16)
+    labels = torch.tensor([0, 1, 2, 3])
+    before = torch.get_rng_state()
+    mixed, targets = mix(images, labels, 7)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(mixed, mix(images, labels, 7)[0])
+    assert not torch.equal(targets, mix(images, labels, 8)[1])
+    assert targets.shape == (4, 5)
+    assert torch.allclose(targets.sum(dim=1), torch.ones(4))
+    shares = mixed.mean(dim=(1, 2, 3))
+    assert torch.allclose(shares, targets[:, :4] @ torch.arange(4.0), atol=1e-5)
+
+
+def test_mix_probability():
+    assert AugmentConfig().mix(5) is None
+    mix = AugmentConfig(mixup=1.0, mix_probability=0.25).mix(2)
+    images, labels = torch.rand(2, 3, 2, 2), torch.tensor([0, 1])
+    mixed = [not torch.equal(mix(images, labels, seed)[0], images) for seed in range(400)]
+    assert 70 < sum(mixed) < 130
+    untouched = next(seed for seed, changed in enumerate(mixed) if not changed)
+    assert mix(images, labels, untouched)[1].tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"preset": "none", "color_jitter": 0.2}, "augment.color_jitter"),
+        ({"preset": "none", "min_scale": 0.2}, "augment.min_scale"),
+        ({"crop": "resize_crop", "min_scale": 0.2}, "augment.min_scale"),
+        ({"resize_size": 256}, "augment.resize_size"),
+    ],
+)
+def test_settings_without_effect_are_refused(settings, key):
+    (message,) = AugmentConfig(**settings).faults()
+    assert message.startswith(f"{key} ")
+    assert "expected" in message
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"preset": "none"}, {"crop": "resize_crop", "resize_size": 256}, {"mixup": 1}]
+)
+def test_sound_settings_pass(settings):
+    config.check(AugmentConfig(**settings))
+
+
+def test_a_resize_below_the_crop_is_refused():
+    prep = Preprocessing(image_size=64, resize_size=32, interpolation="bicubic", **IMAGENET)
+    with pytest.raises(ConfigError, match="got 32; expected ≥ image_size, 64"):
+        eval_transform(prep)
+    with pytest.raises(ConfigError, match="got 16; expected ≥ image_size, 32"):
+        AugmentConfig(crop="resize_crop", resize_size=16).train_transform(SMALL)

@@ -1,0 +1,79 @@
+"""A small run to report on, with any class names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finegrain.metrics.classification import evaluate_predictions
+from finegrain.report.gallery import surest_mistakes
+from finegrain.report.record import Parameters, SplitRecord
+from finegrain.report.report import Report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    paths: tuple[str, ...]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+def predicted(num_classes: int, *, per_class: int = 3, seed: int = 0, paths: Sequence[str] = ()) -> Predicted:
+    """Predictions that are mostly right, wrong for some images of every third class."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(num_classes), per_class)
+    scores = rng.uniform(size=(len(labels), num_classes))
+    scores[np.arange(len(labels)), labels] += 2.0
+    wrong = np.arange(0, len(labels), 3 * per_class)
+    scores[wrong, (labels[wrong] + 1) % num_classes] += 4.0
+    return Predicted(
+        paths=tuple(paths) or tuple(f"test/{label}/{i}.jpg" for i, label in enumerate(labels)),
+        labels=labels,
+        probabilities=scores / scores.sum(axis=1, keepdims=True),
+    )
+
+
+def history(epochs: int) -> list[dict[str, float]]:
+    return [
+        {
+            "epoch": float(e), "train_loss": 2.0 / (e + 1), "eval_loss": 2.5 / (e + 1),
+            "eval_top1": 0.5 + 0.04 * e, "eval_top5": 0.9, "lr": 1e-3 / (e + 1),
+        }
+        for e in range(epochs)
+    ]  # fmt: skip
+
+
+def make_report(
+    class_names: Sequence[str] = ("wren", "robin", "jay"), *, paths: Sequence[str] = (), **fields: Any
+) -> Report:
+    """A report on such predictions; `fields` replace its own."""
+    predictions = predicted(len(class_names), paths=paths)
+    metrics = evaluate_predictions(predictions.labels, predictions.probabilities)
+    values: dict[str, Any] = {
+        "name": "birds",
+        "class_names": class_names,
+        "test": metrics,
+        "val": metrics,
+        "predictions": predictions,
+        "test_evaluations": 1,
+        "parameters": Parameters(total=11_279_112, trainable=102_600),
+        "splits": {name: SplitRecord(count=9, sha256=name[0] * 64) for name in ("train", "val", "test")},
+        "history": history(5),
+        "best_epoch": 4,
+        "mistakes": surest_mistakes(
+            predictions,
+            limit=4,
+            read=lambda index: np.full((40, 60, 3), index % 256, np.uint8),
+            example=lambda label: np.full((30, 30, 3), label % 256, np.uint8),
+        ),
+        "recipe_source": "def config():\n    return Recipe(a < b)\n",
+        "changed": {"optim.lr": (1e-3, 3e-4)},
+        "seconds": {"training": 61.0, "evaluation": 0.5},
+        "peak_memory_bytes": 1_610_612_736,
+        "environment": {"torch": "2.15.0"},
+        "dropped": [("train/broken.jpg", "truncated")],
+        "notes": ["The dataset names no groups."],
+    }
+    return Report(**(values | fields))

@@ -1,0 +1,65 @@
+import math
+
+import pytest
+from report_sample import history
+
+from finegrain.report.chart import BOTTOM, HEIGHT, LABEL_GAP, LEFT, RIGHT, TOP, WIDTH, charts, spread
+
+
+def test_three_charts_with_their_lines() -> None:
+    drawn = charts(history(4), best_epoch=3)
+    assert [(c.title, [line.name for line in c.lines]) for c in drawn] == [
+        ("Loss", ["train", "validation"]),
+        ("Accuracy", ["val. top-1", "val. top-5"]),
+        ("Learning rate", ["rate"]),
+    ]
+    assert drawn[1].lines[0].values == pytest.approx((50, 54, 58, 62))
+    assert drawn[0].best_x == WIDTH - RIGHT
+
+
+def test_every_point_lies_in_the_frame_and_higher_values_higher() -> None:
+    for chart in charts(history(7)):
+        for line in chart.lines:
+            assert all(point is not None for point in line.points)
+            xs, ys = zip(*(point for point in line.points if point), strict=True)
+            assert (xs[0], xs[-1]) == (LEFT, WIDTH - RIGHT)
+            assert min(ys) >= TOP
+            assert max(ys) <= HEIGHT - BOTTOM
+    falling = charts(history(7))[0].lines[0]
+    assert falling.points[0][1] < falling.points[-1][1]  # type: ignore[index]
+
+
+def test_a_point_agrees_with_the_ticks() -> None:
+    chart = charts([{"epoch": 0.0, "lr": 0.2}, {"epoch": 1.0, "lr": 0.1}])[0]
+    heights = {label: y for y, label in chart.y_ticks}
+    assert [point[1] for point in chart.lines[0].points if point] == [heights["0.2"], heights["0.1"]]
+
+
+def test_a_value_that_is_not_finite_interrupts_the_line() -> None:
+    rows = [{"epoch": float(e), "train_loss": loss} for e, loss in enumerate([3.0, math.nan, 2.0, 1.0])]
+    line = charts(rows)[0].lines[0]
+    assert line.values[1] is None
+    assert line.points[1] is None
+    assert line.path.count("M") == 2
+    assert line.path.count("L") == 1
+
+
+def test_no_history_or_nothing_finite_no_chart() -> None:
+    assert charts([]) == ()
+    assert charts([{"epoch": 0.0, "train_loss": math.inf}]) == ()
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, 3.0])
+def test_one_epoch_and_constant_values_are_drawn(value: float) -> None:
+    for chart in charts([{"epoch": 0.0, "train_loss": value, "eval_top1": value, "lr": value}], best_epoch=0):
+        assert math.isfinite(chart.lines[0].points[0][1])  # type: ignore[index]
+        assert chart.best_x == LEFT
+
+
+def test_a_best_epoch_outside_the_history_is_not_marked() -> None:
+    assert charts(history(2), best_epoch=9)[0].best_x is None
+
+
+def test_spread_keeps_labels_apart_and_free_ones_in_place() -> None:
+    assert spread([10, 100]) == [10, 100]
+    assert spread([50, 48]) == [48 + LABEL_GAP, 48]

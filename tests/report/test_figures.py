@@ -1,0 +1,42 @@
+import io
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+from report_sample import history
+
+from finegrain.report.figures import confusion_png, curves_png
+
+
+def _size(png: bytes) -> tuple[int, int]:
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.format == "PNG"
+        image.load()
+        return image.size
+
+
+@pytest.mark.parametrize("epochs", [1, 5])
+def test_curves_are_three_panels_wide(epochs: int) -> None:
+    width, height = _size(curves_png(history(epochs), best_epoch=0))
+    assert width > 3 * height
+
+
+@pytest.mark.parametrize("classes", [2, 20, 200])
+def test_confusion_is_drawn_at_any_number_of_classes(classes: int) -> None:
+    width, height = _size(confusion_png(np.eye(classes, dtype=np.int64), [f"class {i}" for i in range(classes)]))
+    assert 400 < height <= width <= 1500
+
+
+def test_names_are_not_read_as_formulas() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _size(confusion_png(np.eye(3, dtype=np.int64), [r"$\frac{$", "$a$", "two\nlines" * 9]))
+
+
+def test_figures_are_the_same_from_any_thread() -> None:
+    matrix, names = np.eye(4, dtype=np.int64), list("abcd")
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: confusion_png(matrix, names), range(2))
+    assert first == second == confusion_png(matrix, names)

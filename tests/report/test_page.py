@@ -1,0 +1,163 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from report_sample import make_report
+
+from finegrain.metrics.classification import evaluate_predictions
+from finegrain.report import page
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "=cmd()",
+    "</script><img src=x onerror=alert(1)>",
+    "\x1b[31mred",
+    "two\nlines",
+    "\"quoted' & {{ 7 * 7 }}",
+    "b\udcffd",
+)
+VOID = {"meta", "link", "img", "br", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks that tags balance, and keeps what the tests look at."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.islands: dict[str, object] = {}
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            if self.tags[-1][1].get("type") == "application/json":
+                self.islands[str(self.tags[-1][1]["id"])] = json.loads(data)
+        elif self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.words))
+
+    def having(self, tag: str, **attributes: str) -> list[dict[str, str | None]]:
+        return [a for t, a in self.tags if t == tag and all(a.get(k) == v for k, v in attributes.items())]
+
+
+def test_the_page_tells_the_numbers() -> None:
+    text = Page(page.html(make_report())).text
+    for expected in (
+        "88.9 %", "56.5–98.0 %", "102,600", "11,279,112", "1 min 02 s", "1.50 GiB", "2.15.0", "t" * 64, "truncated",
+        "The dataset names no groups.", "return Recipe(a < b)", "optim.lr", "0.0003", "taken for robin",
+    ):  # fmt: skip
+        assert expected in text
+
+
+def test_the_page_asks_for_nothing_from_anywhere() -> None:
+    html = page.html(make_report())
+    for _, attributes in Page(html).tags:
+        for name in ("src", "href", "srcset", "action"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:"))
+    assert "@import" not in html
+    assert "url(" not in html
+    assert not re.search(r"https?://", html)
+    policy = Page(html).having("meta", **{"http-equiv": "Content-Security-Policy"})[0]["content"]
+    assert str(policy).startswith("default-src 'none'")
+
+
+def test_hostile_class_names_are_only_ever_text() -> None:
+    paths = [f"{HOSTILE[i // 3]}/{i}.jpg" for i in range(3 * len(HOSTILE))]
+    plain = Page(page.html(make_report([f"c{i}" for i in range(len(HOSTILE))])))
+    html = page.html(make_report(HOSTILE, paths=paths, name=HOSTILE[0], dropped=[(p, HOSTILE[2]) for p in HOSTILE]))
+    hostile = Page(html)
+    assert len(hostile.having("script")) == len(plain.having("script"))
+    assert len(hostile.having("img")) == len(plain.having("img"))
+    assert not any(name.startswith("on") for _, attributes in hostile.tags for name in attributes)
+    matrix = hostile.islands["matrix-data"]
+    assert isinstance(matrix, dict)
+    assert matrix["names"][0] == HOSTILE[0]
+    assert "\x1b" not in html
+    assert "{{ 7 * 7 }}" in hostile.text
+    html.encode("utf-8")
+
+
+def test_islands_hold_the_matrix_and_the_curves() -> None:
+    report = make_report()
+    islands = Page(page.html(report)).islands
+    matrix, charts = islands["matrix-data"], islands["chart-data"]
+    assert isinstance(matrix, dict)
+    assert isinstance(charts, list)
+    rebuilt = np.zeros((3, 3), int)
+    for truth, predicted, count in matrix["cells"]:
+        rebuilt[truth, predicted] = count
+    np.testing.assert_array_equal(rebuilt, report.test.confusion)
+    assert charts[0]["readings"][1] == "epoch 1: train 1, validation 1.25"
+    assert [len(chart["x"]) for chart in charts] == [5, 5, 5]
+
+
+def test_the_class_table_sorts_by_button() -> None:
+    parsed = Page(page.html(make_report()))
+    assert len(parsed.having("th", **{"aria-sort": "ascending"})) == 1
+    keys = [a["data-key"] for a in parsed.having("th", scope="row") if "data-key" in a]
+    assert sorted(str(key) for key in keys) == ["0", "1", "2"]
+    assert not any("data-key" in a and a["data-key"] is None for _, a in parsed.tags)
+
+
+@pytest.mark.parametrize("classes", [2, 5, 200])
+def test_any_number_of_classes(classes: int) -> None:
+    parsed = Page(page.html(make_report([f"class {i}" for i in range(classes)])))
+    similar = "selected" in parsed.having("option", value="similar")[0]
+    assert similar == (classes > 20)
+    assert ("top-5 accuracy" in parsed.text) == (classes > 5)
+    assert len([a for a in parsed.having("th", scope="row") if "data-key" in a]) == classes
+
+
+def test_an_evaluation_alone_has_no_training_section() -> None:
+    bare = {"val": None, "history": (), "best_epoch": None, "mistakes": (), "recipe_source": "", "changed": {}}
+    bare |= {"seconds": {}, "peak_memory_bytes": None, "environment": {}, "dropped": (), "notes": ()}
+    parsed = Page(page.html(make_report(**bare)))
+    assert "chart-data" not in parsed.islands
+    for section in ("training", "mistakes", "recipe", "dropped"):
+        assert not any(a.get("id") == section for _, a in parsed.tags)
+    for link in parsed.having("a"):
+        assert any(f"#{a.get('id')}" == link["href"] for _, a in parsed.tags)
+
+
+def test_absent_classes_and_undefined_auroc_are_dashes() -> None:
+    metrics = evaluate_predictions(np.array([0, 0]), np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0]]))
+    report = make_report(test=metrics, val=None)
+    assert metrics.auroc is None
+    assert "AUROC, one against the rest – " in Page(page.html(report)).text
+    assert "| AUROC, one against the rest | – |" in page.summary(report)
+
+
+def test_several_looks_at_the_test_split_are_said() -> None:
+    assert "evaluated 3 times" in Page(page.html(make_report(test_evaluations=3))).text
+    assert "evaluated 3 times" in page.summary(make_report(test_evaluations=3))
+    assert "best of several looks" not in Page(page.html(make_report())).text
+
+
+def test_markdown_tables_have_one_width_each() -> None:
+    text = page.summary(make_report(HOSTILE, name="# <b>"))
+    assert text.startswith("# \\# \\<b\\>\n")
+    assert "<script" not in text.replace("\\<", "")
+    for block in text.split("\n\n"):
+        rows = [row for row in block.splitlines() if row.startswith("|")]
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) <= 1
+    text.encode("utf-8")
