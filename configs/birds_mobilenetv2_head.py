@@ -5,9 +5,7 @@
 Hardware, minutes and result: not measured.
 """
 
-from configs.base import config as base
-from finegrain.data.folder import ImageFolder
-from finegrain.models.config import ModelConfig
+from configs.birds_mobilenetv2_full import config as base
 from finegrain.recipe import Recipe
 from finegrain.tuning.head import Head
 
@@ -16,7 +14,7 @@ def config() -> Recipe:
     """Return the recipe."""
     recipe = base()
     recipe.name = "birds_mobilenetv2_head"
-    recipe.data = ImageFolder(root="birds100")
-    recipe.model = ModelConfig(weights="backbones/mobilenetv2_100.in1k")
     recipe.tuning = Head()
+    recipe.optim.lr = 1e-2
+    recipe.optim.head_lr = None
     return recipe

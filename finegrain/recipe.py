@@ -75,6 +75,15 @@ class Recipe:
                     remedy="lower it",
                 )
             )
+        if self.model.weights is not None and not self.tuning.pretrained:
+            faults.append(
+                fault(
+                    "this tuning starts from random weights",
+                    got=f"model.weights={self.model.weights}",
+                    expected="none",
+                    remedy="set model.weights=none, or choose the tuning Full",
+                )
+            )
         return faults
 
 

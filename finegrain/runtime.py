@@ -15,6 +15,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from finegrain.config import Count, CountOrZero
 from finegrain.errors import ConfigError, fault
@@ -44,6 +45,16 @@ class Runtime:
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16 if self.precision == "bf16" else torch.float16)
+
+    @contextmanager
+    def training_forward(self) -> Iterator[None]:
+        """The context of a forward pass that will be followed by a backward pass.
+
+        On the CPU in bf16 attention is computed in plain steps: the fused kernel's backward pass costs more than they do.
+        """
+        plain = self.device.type == "cpu" and self.precision == "bf16"
+        with self.autocast(), sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
+            yield
 
     def place_model(self, model: nn.Module) -> nn.Module:
         """`model` moved to the device, in place, its convolutions' weights in the memory format of the run."""
@@ -89,6 +100,8 @@ class RuntimeConfig:
         precision = _choose_precision(self.precision, device)
         if self.threads is not None:
             torch.set_num_threads(self.threads)
+        # Plain attention otherwise computes bf16 inputs in fp32.
+        torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
         torch.use_deterministic_algorithms(self.deterministic and device.type == "cuda")
         torch.backends.cudnn.benchmark = not self.deterministic
         if self.deterministic:

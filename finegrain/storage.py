@@ -1,6 +1,5 @@
 """Run directories: atomic writes, folders with a SHA-256 manifest, one process at a time, and where user paths lead."""
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -84,14 +83,14 @@ class RunDirectory:
         try:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise _unwritable(self.path, error) from error
-        try:
             self._take_lock(self._lock)
             self._refuse_another_run()
             for folder in (self.path, self._checkpoints):
-                atomic_write(folder / f"{_TMP}test", "can be written")
-        except BaseException:
+                (folder / f"{_TMP}test").write_text("can be written")
+        except OSError as error:
+            self._release()
+            raise _unwritable(self.path, error) from error
+        except OutputError:
             self._release()
             raise
         for leftover in (*self.path.glob(f"{_TMP}*"), *self._checkpoints.glob(f"{_TMP}*")):
@@ -196,12 +195,7 @@ class RunDirectory:
         """
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.ftruncate(lock, 0)
-            holder = f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
-            os.pwrite(lock, holder.encode(), 0)
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise _unwritable(self.path, error) from error
+        except (BlockingIOError, PermissionError):
             raise OutputError(
                 fault(
                     f"{self.path} is in use",
@@ -210,6 +204,9 @@ class RunDirectory:
                     remedy="wait for it, or choose another --out",
                 )
             ) from None
+        started = time.strftime("%Y-%m-%d %H:%M:%S")
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"process {os.getpid()} on {socket.gethostname()} since {started}".encode(), 0)
 
     def _refuse_another_run(self) -> None:
         if (self.path / "config.py").exists() and not self._resume:

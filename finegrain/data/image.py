@@ -201,8 +201,6 @@ def _decode_opened(image: PIL.Image.Image, data: bytes, name: str, max_pixels: i
         notes.append("bytes follow the end of the image; they are ignored")
     if kind == "JPEG" and image.mode in ("L", "RGB"):
         pixels = simplejpeg.decode_jpeg(data, strict=True)
-        if pixels.shape[:2] != (height, width):
-            raise _refusal(name, "two headers that differ in size")
     else:
         pixels = _to_rgb(image, name, background)
     return Image(pixels=_upright(pixels, image.getexif().get(_ORIENTATION, 1)), notes=tuple(notes))

@@ -113,7 +113,7 @@ class Loader:
         self._keys.now = keys
         for batch in workers:
             if isinstance(batch, DataError):
-                # Raising `batch` itself would tie it, this frame and the workers into a cycle, which takes 10 s to stop.
+                # Raising `batch` itself would tie it, this frame and the workers into a cycle, slow to be stopped.
                 raise DataError(str(batch))
             yield batch
 

@@ -12,17 +12,19 @@ from torch import Tensor
 
 from finegrain.engine.interrupt import Interrupt, Interrupted
 from finegrain.engine.trainer import Trainer
-from finegrain.errors import CheckpointError, fault_list
+from finegrain.errors import CheckpointError, fault, printable
 from finegrain.storage import RunDirectory
 
 FORMAT = 1
 """Raised whenever a checkpoint's content changes its meaning."""
 _TENSORS, _STATE = "state.safetensors", "state.json"
 _TENSOR, _ITEMS = "tensor", "items"
+_SHOWN = 10
+"""Lines of differences in one message."""
 
 
 class Checkpoints:
-    """Saves a trainer into its run directory and takes it up again; the trainer's `Saver`."""
+    """Saves a trainer into its run directory and takes it up again; the trainer's `Keeper`."""
 
     def __init__(
         self,
@@ -88,8 +90,7 @@ def read_state(folder: Path, *, identity: Mapping[str, Any]) -> dict[str, Any]:
     """
     content = json.loads((folder / _STATE).read_text())
     _compare(content["identity"], json.loads(json.dumps(identity)), folder)
-    state = _join(content["state"], safetensors.torch.load_file(folder / _TENSORS))
-    assert isinstance(state, dict)
+    state: dict[str, Any] = _join(content["state"], safetensors.torch.load_file(folder / _TENSORS))
     return state
 
 
@@ -141,13 +142,20 @@ def _join(value: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def _compare(saved: Mapping[str, Any], present: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to go on from another run's checkpoint, showing at most ten differences."""
+    """Refuse to go on from another run's checkpoint."""
     keys = [key for key in {**saved, **present} if saved.get(key) != present.get(key)]
     if not keys:
         return
-    rows = [f"{key}: {_difference(saved.get(key), present.get(key))}" for key in keys]
-    title = f"{folder} is a checkpoint of another run; go on with the recipe it was saved by, or choose another --out"
-    raise CheckpointError(f"{title}\n{fault_list('differences', rows, shown=8)}")
+    title = fault(
+        f"{folder} is a checkpoint of another run",
+        got=f"{len(keys)} differences" if len(keys) > 1 else "one difference",
+        expected="the recipe, classes, data and format it was saved with",
+        remedy="go on with these, or choose another --out",
+    )
+    rows = [printable(f"  {key}: {_difference(saved.get(key), present.get(key))}") for key in keys]
+    if len(rows) > _SHOWN:
+        rows[_SHOWN - 1 :] = [f"  ... and {len(rows) - _SHOWN + 1} more"]
+    raise CheckpointError("\n".join([title, *rows]))
 
 
 def _difference(saved: Any, present: Any) -> str:

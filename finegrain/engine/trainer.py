@@ -189,7 +189,7 @@ class Trainer:
         labels = batch.labels.to(self.runtime.device)
         if self.mix is not None:
             images, labels = self.mix(images, labels, seed)
-        with self.runtime.autocast():
+        with self.runtime.training_forward():
             logits = self.model(images)
         loss = self.loss(logits.float(), labels)
         value = float(loss.detach())

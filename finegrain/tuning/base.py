@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 
 class LayerGroup(Protocol):
@@ -20,11 +20,6 @@ class Tunable(Protocol):
     @property
     def architecture(self) -> str:
         """For messages, e.g. `timm/resnet50`."""
-        ...
-
-    @property
-    def pretrained(self) -> str | None:
-        """Where its weights came from; None where they are random."""
         ...
 
     @property
@@ -48,6 +43,9 @@ class Tunable(Protocol):
 @dataclass(kw_only=True, slots=True)
 class Tuning:
     """Which parts are trained; a member of the family is a subclass in its own file."""
+
+    pretrained: ClassVar[bool] = True
+    """Whether it may start from pretrained weights."""
 
     def apply(self, classifier: Tunable) -> None:
         """Freeze all but the chosen parts.

@@ -3,14 +3,24 @@
 import io
 import os
 import pickle
-from pathlib import Path
 
 import numpy as np
 import PIL.ImageFile
 import pytest
 from image_corpus import (
-    JPEG, PNG, REFUSED, animated, bad_profile, encode, frames, grey16, palette, photo, png_claiming, with_orientation,
-)  # fmt: skip
+    JPEG,
+    PNG,
+    REFUSED,
+    animated,
+    bad_profile,
+    encode,
+    frames,
+    grey16,
+    palette,
+    photo,
+    png_claiming,
+    with_orientation,
+)
 from PIL import Image as PillowImage
 from PIL import ImageOps
 
@@ -190,7 +200,7 @@ def test_source_refuses_what_leaves_its_root(source, tmp_path, path):
     (tmp_path / "outside.png").write_bytes(PNG)
     (source.root / "link.png").symlink_to(tmp_path / "outside.png")
     (source.root / "folder").symlink_to(tmp_path)
-    with pytest.raises(DataError, match="leads out of the dataset|cannot be read"):
+    with pytest.raises(DataError, match=r"leads out of the dataset|cannot be read"):
         source.read(Sample(path=path, label=0))
 
 

@@ -37,9 +37,8 @@ def loader(
 ) -> Loader:
     samples = [Sample(path=f"{i}.jpg", label=i % 4) for i in range(n)]
     transform = AugmentConfig(preset="strong").train_transform(SMALL) if train else eval_transform(SMALL)
-    return Loader(
-        samples, source=source, transform=transform, batch_size=batch_size, seed=seed, train=train, num_workers=num_workers
-    )  # fmt: skip
+    sizes = {"batch_size": batch_size, "num_workers": num_workers}
+    return Loader(samples, source=source, transform=transform, seed=seed, train=train, **sizes)
 
 
 def digest(batches: Iterable[Batch]) -> list[str]:
@@ -129,7 +128,7 @@ def test_nothing_to_load_is_refused(source, n, train):
 
 
 def test_workers_stop_at_once_after_an_error(source):
-    """Workers caught in a reference cycle would be stopped by the garbage collector, after a timeout of seconds each."""
+    """Workers in a reference cycle are stopped by the garbage collector, after a timeout of 5 s each."""
     broken = loader(source, n=30, num_workers=1)
     with pytest.raises(DataError) as caught:
         list(broken.epoch(0))

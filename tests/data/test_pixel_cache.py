@@ -135,7 +135,7 @@ def test_an_unfinished_build_leaves_nothing_and_is_taken_up(tmp_path, samples, s
 def test_a_full_disk_is_refused_before_decoding_all(tmp_path, samples, source, monkeypatch):
     usage = type(shutil.disk_usage(tmp_path))
     monkeypatch.setattr(pixel_cache.shutil, "disk_usage", lambda folder: usage(1000, 990, 10))
-    with pytest.raises(OutputError, match="does not fit .* got 10 bytes free; expected about"):
+    with pytest.raises(OutputError, match=r"does not fit .* got 10 bytes free; expected about"):
         build(tmp_path, samples, source)
 
 

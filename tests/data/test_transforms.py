@@ -1,4 +1,4 @@
-"""Evaluation equals the weights' own transform, augmentation does what its numbers say, and nothing breaks on odd shapes."""
+"""Evaluation equals the weights' own transform, and augmentation does what its numbers say, on any shape."""
 
 import pickle
 import random

@@ -155,13 +155,6 @@ def test_last_block_counts_from_the_end():
         LastBlock(blocks=5).apply(classifier)
 
 
-def test_scratch_refuses_pretrained_weights():
-    classifier = build("timm/test_vit")
-    classifier.pretrained = "test_vit.safetensors"
-    with pytest.raises(ConfigError, match="random weights"):
-        Scratch().apply(classifier)
-
-
 def test_tunings_replace_one_another():
     classifier = build("timm/test_vit")
     for tuning in (Head(), Full(), LastAttention(), Head()):

@@ -1,0 +1,25 @@
+"""100 bird species, MobileNetV2 from ImageNet, every layer trained, lower layers more slowly.
+
+    FINEGRAIN_DATA=FOLDER python main.py --config configs/birds_mobilenetv2_full.py
+
+Hardware, minutes and result: not measured.
+"""
+
+from configs.base import config as base
+from finegrain.data.folder import ImageFolder
+from finegrain.models.config import ModelConfig
+from finegrain.recipe import Recipe
+from finegrain.tuning.full import Full
+
+
+def config() -> Recipe:
+    """Return the recipe."""
+    recipe = base()
+    recipe.name = "birds_mobilenetv2_full"
+    recipe.data = ImageFolder(root="birds100")
+    recipe.model = ModelConfig(weights="backbones/mobilenetv2_100.in1k")
+    recipe.tuning = Full()
+    recipe.optim.layer_decay = 0.75
+    recipe.train.epochs = 12
+    recipe.train.ema_decay = 0.99
+    return recipe

@@ -1,0 +1,18 @@
+"""100 bird species, MobileNetV2 from ImageNet, the last block and the head trained.
+
+    FINEGRAIN_DATA=FOLDER python main.py --config configs/birds_mobilenetv2_last_block.py
+
+Hardware, minutes and result: not measured.
+"""
+
+from configs.birds_mobilenetv2_full import config as base
+from finegrain.recipe import Recipe
+from finegrain.tuning.last_block import LastBlock
+
+
+def config() -> Recipe:
+    """Return the recipe."""
+    recipe = base()
+    recipe.name = "birds_mobilenetv2_last_block"
+    recipe.tuning = LastBlock()
+    return recipe

@@ -1,0 +1,20 @@
+"""100 bird species, ViT-Tiny/16 from ImageNet, the head trained on the frozen backbone.
+
+    FINEGRAIN_DATA=FOLDER python main.py --config configs/birds_vit_tiny_head.py
+
+Hardware, minutes and result: not measured.
+"""
+
+from configs.birds_vit_tiny_full import config as base
+from finegrain.recipe import Recipe
+from finegrain.tuning.head import Head
+
+
+def config() -> Recipe:
+    """Return the recipe."""
+    recipe = base()
+    recipe.name = "birds_vit_tiny_head"
+    recipe.tuning = Head()
+    recipe.optim.lr = 1e-2
+    recipe.optim.head_lr = None
+    return recipe

@@ -1,0 +1,18 @@
+"""100 bird species, ViT-Tiny/16 from ImageNet, the last block's attention and the head trained.
+
+    FINEGRAIN_DATA=FOLDER python main.py --config configs/birds_vit_tiny_last_attention.py
+
+Hardware, minutes and result: not measured.
+"""
+
+from configs.birds_vit_tiny_full import config as base
+from finegrain.recipe import Recipe
+from finegrain.tuning.last_attention import LastAttention
+
+
+def config() -> Recipe:
+    """Return the recipe."""
+    recipe = base()
+    recipe.name = "birds_vit_tiny_last_attention"
+    recipe.tuning = LastAttention()
+    return recipe

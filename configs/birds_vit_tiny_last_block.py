@@ -1,0 +1,18 @@
+"""100 bird species, ViT-Tiny/16 from ImageNet, the last block and the head trained.
+
+    FINEGRAIN_DATA=FOLDER python main.py --config configs/birds_vit_tiny_last_block.py
+
+Hardware, minutes and result: not measured.
+"""
+
+from configs.birds_vit_tiny_full import config as base
+from finegrain.recipe import Recipe
+from finegrain.tuning.last_block import LastBlock
+
+
+def config() -> Recipe:
+    """Return the recipe."""
+    recipe = base()
+    recipe.name = "birds_vit_tiny_last_block"
+    recipe.tuning = LastBlock()
+    return recipe

@@ -1,0 +1,48 @@
+"""Runs of the command line in processes of their own, forked from a server that has imported torch already."""
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Sequence
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["main", "finegrain.recipe", "tiny_recipe", "pytest"])
+
+
+class Forked:
+    """`python main.py` with these words; what it says goes to `log`."""
+
+    def __init__(self, words: Sequence[str], *, log: Path | str = os.devnull) -> None:
+        self._process: ForkServerProcess = _CONTEXT.Process(target=_run, args=(list(words), str(log)))
+        self._process.start()
+        self.pid = self._process.pid or 0
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL."""
+        self._process.kill()
+
+    def poll(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, seconds: float = 60) -> int:
+        """Wait for its exit code."""
+        self._process.join(seconds)
+        code = self._process.exitcode
+        if code is None:
+            self.kill()
+            raise TimeoutError(f"still running after {seconds} s")
+        return code
+
+
+def _run(words: list[str], log: str) -> None:
+    # A session of its own, as a terminal or a job scheduler would give it: a signal can be sent to all of its processes.
+    os.setsid()
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    import main
+
+    sys.exit(main.main(words))

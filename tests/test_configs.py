@@ -1,0 +1,49 @@
+"""Every config: it loads, holds, writes itself back, and can be planned without data."""
+
+from pathlib import Path
+
+import pytest
+
+import main
+from finegrain import config
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if path.name != "__init__.py")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_holds_and_writes_itself_back(path: Path, tmp_path: Path):
+    recipe = config.load(path)
+    config.check(recipe)
+    (tmp_path / "config.py").write_text(config.dump(recipe))
+    assert config.load(tmp_path / "config.py") == recipe
+    assert config.load(path) is not recipe
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_says_its_name_its_command_and_what_was_measured(path: Path):
+    text = path.read_text()
+    assert config.load(path).name == path.stem
+    assert f"python main.py --config configs/{path.name}" in text
+    assert "measured" in text
+
+
+def test_the_tree_has_about_sixty_keys_and_twelve_a_section():
+    leaves = config.flatten(config.load(ROOT / "configs" / "base.py"))
+    sections: dict[str, int] = {}
+    for key in leaves:
+        sections[key.rpartition(".")[0]] = sections.get(key.rpartition(".")[0], 0) + 1
+    assert max(sections.values()) <= 12
+    assert len(leaves) <= 66
+
+
+@pytest.mark.parametrize("name", ["quickstart", "cub_resnet50", "cub_vit_b16_last_attention"])
+def test_a_dry_run_tells_the_recipe_the_model_and_the_steps(name: str, capsys: pytest.CaptureFixture[str]):
+    words = ["--config", str(ROOT / "configs" / f"{name}.py"), "--dry-run", "model.weights=none"]
+    if name == "quickstart":
+        words.append("model.name=timm/test_resnet")
+    assert main.main(words) == 0
+    shown = capsys.readouterr().out
+    assert f"name='{name}'" in shown
+    assert "trainable" in shown
+    assert "steps" in shown or "known once the data is read" in shown

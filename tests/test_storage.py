@@ -1,0 +1,394 @@
+"""Saves are killed before every call, starved of space, and their files damaged at every bit."""
+
+import contextlib
+import os
+import re
+import resource
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from finegrain.errors import CheckpointError, OutputError
+from finegrain.storage import RunDirectory, atomic_write, locate
+
+Say = Callable[[object], None]
+NOBODY = 65534
+
+
+def begin(path: Path) -> RunDirectory:
+    return RunDirectory(path, resume=True)
+
+
+def fill(content: str) -> Callable[[Path], None]:
+    """Writes a checkpoint of two files, in pieces, so that it can be torn."""
+
+    def write(folder: Path) -> None:
+        for name in ("model", "state"):
+            with open(folder / name, "w") as file:
+                for _ in range(2):
+                    file.write(content * 50)
+                    file.flush()
+
+    return write
+
+
+def content_of(folder: Path | None) -> str:
+    assert folder is not None
+    (text,) = {(folder / name).read_text() for name in ("model", "state")}
+    return text[: len(text) // 100]
+
+
+def leftovers(path: Path) -> list[Path]:
+    return list(path.rglob(".tmp-*"))
+
+
+def spawn(action: Callable[[Say], object]) -> tuple[int, int]:
+    """Run `action` in a forked process; return its id and a pipe with what it says, or the OutputError it raised."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(BaseException):
+            os.close(reading)
+            try:
+                action(lambda text: os.write(writing, str(text).encode()))
+            except OutputError as error:
+                os.write(writing, f"OutputError: {error}".encode())
+        os._exit(0)
+    os.close(writing)
+    return pid, reading
+
+
+def in_child(action: Callable[[], object]) -> tuple[int, str]:
+    """Run `action` in a forked process; return its wait status, and its result or OutputError as text."""
+    pid, answer = spawn(lambda say: say(action()))
+    with open(answer) as pipe:
+        said = pipe.read()
+    return os.waitpid(pid, 0)[1], said
+
+
+@pytest.fixture
+def two_saves(tmp_path: Path) -> Path:
+    with begin(tmp_path / "run") as run:
+        run.save("latest", fill("old"))
+        run.save("latest", fill("new"))
+    return tmp_path / "run"
+
+
+def test_locate_prefers_the_path_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tmp_path / "data"
+    (data / "birds").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FINEGRAIN_DATA", str(data))
+    assert locate("birds") == data / "birds"
+    (tmp_path / "birds").mkdir()
+    assert locate("birds") == Path("birds")
+    assert locate("finegrain/storage.py").samefile(sys.modules["finegrain.storage"].__file__ or "")
+    assert locate("nowhere") == Path("nowhere")
+    assert locate("x" * 5000) == Path("x" * 5000)
+    assert locate("a\0b") == Path("a\0b")
+
+
+def test_atomic_write_replaces_whole_files(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.json"
+    for content in ("été\n", b"\x00\xff", ""):
+        atomic_write(file, content)
+        assert file.read_bytes() == (content.encode() if isinstance(content, str) else content)
+    assert os.listdir(tmp_path) == ["metrics.json"]
+    with pytest.raises(OutputError, match="Not a directory"):
+        atomic_write(file / "child", "text")
+
+
+@pytest.mark.parametrize("limit", [0, 500, 999])
+def test_atomic_write_without_space_keeps_the_old_file(tmp_path: Path, limit: int) -> None:
+    file = tmp_path / "history.csv"
+    atomic_write(file, "old")
+
+    def starved() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        atomic_write(file, "n" * 1000)
+
+    _, said = in_child(starved)
+    assert said.startswith(f"OutputError: {file} cannot be written: got File too large")
+    assert re.search(r"room for 1,000 bytes \([\d,]+ are free\)", said)
+    assert "\n" not in said
+    assert file.read_text() == "old"
+    assert not leftovers(tmp_path)
+
+
+def test_the_newest_two_of_each_kind_are_kept(tmp_path: Path) -> None:
+    with begin(tmp_path) as run:
+        assert run.newest("latest") is None
+        for number in range(12):
+            run.save("latest", fill(f"state{number}"))
+            if number in (2, 5):
+                run.save("best", fill(f"model{number}"))
+        assert content_of(run.newest("latest")) == "state11"
+        assert content_of(run.newest("best")) == "model5"
+    names = sorted(folder.name for folder in (tmp_path / "checkpoints").iterdir())
+    assert names == ["best-000000", "best-000001", "latest-000010", "latest-000011"]
+
+
+def test_newest_goes_by_number_not_by_clock(two_saves: Path) -> None:
+    new = begin(two_saves).newest("latest")
+    assert new is not None
+    os.utime(new, (0, 0))
+    new = new.rename(new.with_name("latest-1000000"))
+    assert begin(two_saves).newest("latest") == new
+
+
+def test_a_failing_writer_leaves_nothing(two_saves: Path) -> None:
+    def torn(folder: Path) -> None:
+        fill("torn")(folder)
+        raise KeyboardInterrupt
+
+    with begin(two_saves) as run:
+        with pytest.raises(KeyboardInterrupt):
+            run.save("latest", torn)
+        assert not leftovers(two_saves)
+        assert content_of(run.newest("latest")) == "new"
+
+
+STEPS = {"open", "write", "flush", "mkdir", "fsync", "rename", "close", "unlink", "rmdir", "__exit__"}
+
+
+def kill_before(call: int, action: Callable[[], object]) -> int:
+    """Run `action`, killing this process before its `call`-th call that touches the disk; return their number."""
+    seen = 0
+
+    def count(frame: object, event: str, called: object) -> None:
+        nonlocal seen
+        if event == "c_call" and getattr(called, "__name__", "") in STEPS:
+            if seen == call:
+                os.kill(os.getpid(), signal.SIGKILL)
+            seen += 1
+
+    sys.setprofile(count)
+    action()
+    sys.setprofile(None)
+    return seen
+
+
+def test_killed_before_every_call_of_a_save(tmp_path: Path) -> None:
+    def prepared(path: Path) -> RunDirectory:
+        run = begin(path).__enter__()
+        for content in ("older", "old"):
+            run.save("latest", fill(content))
+        return run
+
+    whole = prepared(tmp_path / "whole")
+    calls = int(in_child(lambda: kill_before(-1, lambda: whole.save("latest", fill("new"))))[1])
+    assert calls > 30
+    survivors = []
+    for call in range(calls):
+        path = tmp_path / f"{call}"
+
+        def killed(path: Path = path, call: int = call) -> None:
+            run = prepared(path)
+            kill_before(call, lambda: run.save("latest", fill("new")))
+
+        status, _ = in_child(killed)
+        assert os.WIFSIGNALED(status)
+        with begin(path) as run:
+            assert not leftovers(path)
+            assert all(len(os.listdir(folder)) == 3 for folder in (path / "checkpoints").iterdir())
+            survivors.append(content_of(run.newest("latest")))
+            assert content_of(run.save("latest", fill("next"))) == "next"
+            assert content_of(run.newest("latest")) == "next"
+    turn = survivors.index("new")
+    assert set(survivors[:turn]) == {"old"}
+    assert set(survivors[turn:]) == {"new"}
+
+
+def test_content_reaches_the_disk_before_its_name(two_saves: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[object] = []
+    fsync, rename = os.fsync, os.rename
+    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(os.fstat(fd).st_ino), fsync(fd))[1])
+    monkeypatch.setattr(os, "rename", lambda a, b: (steps.append(Path(b).name), rename(a, b))[1])
+    run = begin(two_saves)
+    folder = run.save("latest", fill("newest"))
+    inode = {name: os.stat(folder / name).st_ino for name in ("model", "state", "manifest.json", ".", "..")}
+    named = steps.index(folder.name)
+    assert set(steps[: named - 1]) == {inode["model"], inode["state"], inode["manifest.json"]}
+    assert steps[named - 1] == inode["."]
+    assert steps[named + 1] == inode[".."]
+    assert steps[named + 2] == ".tmp-latest-000000"
+
+    steps.clear()
+    run.write("metrics.json", "{}")
+    file = two_saves / "metrics.json"
+    assert steps == [file.stat().st_ino, file.name, two_saves.stat().st_ino]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_save_without_space_keeps_the_old_checkpoint(two_saves: Path, share: float) -> None:
+    """No byte, half of them, and all but the last."""
+    size = 10_000
+
+    def large(folder: Path) -> None:
+        (folder / "model").write_bytes(bytes(size))
+
+    def starved() -> object:
+        with begin(two_saves) as run:
+            limit = int(share * (size - 1))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+            return run.save("latest", large)
+
+    _, said = in_child(starved)
+    assert said.startswith(f"OutputError: {two_saves / 'checkpoints' / 'latest-000002'} cannot be written")
+    assert "got File too large" in said
+    assert re.search(r"room for [\d,]+ bytes \([\d,]+ are free\)", said)
+    assert "\n" not in said
+    assert not leftovers(two_saves)
+    assert content_of(begin(two_saves).newest("latest")) == "new"
+
+
+def test_too_little_space_is_known_beforehand(tmp_path: Path) -> None:
+    with begin(tmp_path) as run:
+        run.require_space(1)
+        with pytest.raises(OutputError, match=r"bytes free; expected 1,000,000,000,000,000,000 bytes; free some space"):
+            run.require_space(10**18)
+
+
+def damaged(path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        begin(path).newest("latest")
+    message = str(caught.value)
+    old, new = (path / "checkpoints" / f"latest-00000{number}" for number in (0, 1))
+    assert message.startswith(f"the checkpoint {new} is damaged: got ")
+    assert message.endswith(f"delete {new} to fall back on {old}")
+    return message
+
+
+@pytest.mark.parametrize("name", ["model", "state", "manifest.json"])
+def test_flipped_bits_are_found(two_saves: Path, name: str) -> None:
+    file = two_saves / "checkpoints" / "latest-000001" / name
+    sound = file.read_bytes()
+    for bit in range(0, len(sound) * 8, 5 if name == "manifest.json" else 29):
+        flipped = bytearray(sound)
+        flipped[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(flipped)
+        damaged(two_saves)
+    file.write_bytes(sound)
+    assert content_of(begin(two_saves).newest("latest")) == "new"
+
+
+@pytest.mark.parametrize("name", ["model", "manifest.json"])
+def test_truncations_are_found(two_saves: Path, name: str) -> None:
+    file = two_saves / "checkpoints" / "latest-000001" / name
+    sound = file.read_bytes()
+    for length in range(0, len(sound), 3):
+        file.write_bytes(sound[:length])
+        assert name in damaged(two_saves)
+    file.unlink()
+    assert f"{file}: No such file" in damaged(two_saves)
+    file.mkdir()
+    assert name in damaged(two_saves)
+    file.parent.rename(two_saves / "aside")
+    file.parent.touch()
+    assert "Not a directory" in damaged(two_saves)
+
+
+@pytest.mark.parametrize("manifest", ["[]", "1", '{"model": 1}', '{"model": {}}', '{"model": null}'])
+def test_foreign_json_is_no_manifest(two_saves: Path, manifest: str) -> None:
+    (two_saves / "checkpoints" / "latest-000001" / "manifest.json").write_text(manifest)
+    assert "manifest.json is no manifest" in damaged(two_saves)
+
+
+def test_nothing_sound_is_said(two_saves: Path) -> None:
+    for number in (0, 1):
+        (two_saves / "checkpoints" / f"latest-00000{number}" / "model").write_text("")
+    with pytest.raises(CheckpointError, match=r"model differs from manifest\.json.*start again with another --out"):
+        begin(two_saves).newest("latest")
+
+
+def test_a_begun_run_is_only_resumed(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path, resume=False) as run:
+        run.write("config.py", "")
+    with pytest.raises(OutputError, match=r"holds a run already.*--resume.*--out"):
+        RunDirectory(tmp_path, resume=False).__enter__()
+    with begin(tmp_path):
+        pass
+
+
+def test_a_second_process_is_refused_while_the_first_lives(tmp_path: Path) -> None:
+    """A process that the first forked, as loaders do, may outlive it without holding the lock."""
+
+    def hold(say: Say) -> None:
+        with begin(tmp_path):
+            if worker := os.fork():
+                say(worker)
+            time.sleep(60)
+
+    pid, answer = spawn(hold)
+    worker = int(os.read(answer, 20))
+    with pytest.raises(OutputError, match=rf"is in use: got process {pid} on .* since \d{{4}}-"), begin(tmp_path):
+        pass
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    with begin(tmp_path):
+        assert f"process {os.getpid()} on" in (tmp_path / "run.lock").read_text()
+    os.kill(worker, signal.SIGKILL)
+    os.close(answer)
+
+
+def test_of_two_that_start_together_one_wins(tmp_path: Path) -> None:
+    for trial in range(20):
+        waiting, go = os.pipe()
+
+        def compete(say: Say, path: Path = tmp_path / f"{trial}", waiting: int = waiting) -> None:
+            os.read(waiting, 1)
+            with begin(path):
+                say("won")
+                time.sleep(60)
+
+        rivals = [spawn(compete), spawn(compete)]
+        os.write(go, b"go")
+        lost, won = sorted(os.read(answer, 1000).decode() for _, answer in rivals)
+        for pid, answer in rivals:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(answer)
+        os.close(waiting)
+        os.close(go)
+        assert "is in use" in lost
+        assert won == "won"
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that other users may enter."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("out", ["", "new", "begun"])
+def test_without_rights_nothing_begins(public: Path, out: str) -> None:
+    with begin(public / "begun"):
+        os.chmod(public / "begun" / "run.lock", 0o666)
+
+    def enter() -> None:
+        if os.getuid() == 0:
+            os.setuid(NOBODY)
+        with begin(public / out):
+            pass
+
+    for folder in (public, public / "begun", public / "begun" / "checkpoints"):
+        os.chmod(folder, 0o555)
+    _, said = in_child(enter)
+    assert said.startswith(f"OutputError: {public / out}")
+    assert "cannot be written: got Permission denied; expected a writable folder; free some space, mend the" in said
+    for folder in (public / "begun", public / "begun" / "checkpoints"):
+        os.chmod(folder, 0o755)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for out in ("file", "file/run"):
+        with pytest.raises(OutputError, match=f"{out} cannot be written: got Not a directory"):
+            begin(tmp_path / out).__enter__()
