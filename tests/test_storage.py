@@ -206,8 +206,15 @@ def test_killed_before_every_call_of_a_save(tmp_path: Path) -> None:
 
 def test_content_reaches_the_disk_before_its_name(two_saves: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[object] = []
-    fsync, rename = os.fsync, os.rename
-    monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(os.fstat(fd).st_ino), fsync(fd))[1])
+    sizes: dict[int, int] = {}
+    rename = os.rename
+
+    def fsync(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        steps.append(found.st_ino)
+        sizes[found.st_ino] = found.st_size
+
+    monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "rename", lambda a, b: (steps.append(Path(b).name), rename(a, b))[1])
     run = begin(two_saves)
     folder = run.save("latest", fill("newest"))
@@ -222,6 +229,7 @@ def test_content_reaches_the_disk_before_its_name(two_saves: Path, monkeypatch: 
     run.write("metrics.json", "{}")
     file = two_saves / "metrics.json"
     assert steps == [file.stat().st_ino, file.name, two_saves.stat().st_ino]
+    assert all(sizes[f.stat().st_ino] == f.stat().st_size for f in (file, folder / "model", folder / "manifest.json"))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -383,8 +391,6 @@ def test_without_rights_nothing_begins(public: Path, out: str) -> None:
     _, said = in_child(enter)
     assert said.startswith(f"OutputError: {public / out}")
     assert "cannot be written: got Permission denied; expected a writable folder; free some space, mend the" in said
-    for folder in (public / "begun", public / "begun" / "checkpoints"):
-        os.chmod(folder, 0o755)
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:

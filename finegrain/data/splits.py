@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from finegrain.data.base import Data, DataConfig, Dropped, Facts, Sample, Source, Split, Table
@@ -10,7 +10,7 @@ from finegrain.data.carve import carve
 from finegrain.data.image import FileSource
 from finegrain.data.pixel_cache import PixelCache
 from finegrain.data.scan import scan
-from finegrain.errors import DataError, fault, fault_list
+from finegrain.errors import DataError, fault, fault_list, printable
 
 _SHOWN = 20
 
@@ -23,17 +23,19 @@ def build(config: DataConfig) -> Data:
             image; nothing is left to validate or test on; one image or one group lies in two splits.
     """
     table = config.table()
-    samples, dropped = table.samples, tuple[Dropped, ...]()
+    samples, dropped, file_notes = table.samples, tuple[Dropped, ...](), list[str]()
     source: Source = table.source
     if isinstance(source, FileSource):  # arrays and drawings cannot be damaged one by one
         dropped = _unreadable(samples, source, on_bad=config.on_bad)
         gone = {entry.path for entry in dropped}
         samples = tuple(s for s in samples if s.path not in gone)
+        file_notes = _file_notes(source.notes())
     splits, notes = _fill(samples, config)
     _check(splits, table.class_names)
     if isinstance(source, FileSource) and config.pixel_cache is not None:
         source = PixelCache(Path(config.pixel_cache), samples, source)
-    notes = [*table.notes, *_size_notes(config.facts, table), *notes, *_class_notes(splits, table.class_names)]
+    notes = [*table.notes, *_size_notes(config.facts, table), *notes, *file_notes]
+    notes += _class_notes(splits, table.class_names)
     if dropped:
         notes.append(f"Left out {len(dropped)} of {len(table.samples)} images, which cannot be read.")
     return Data(
@@ -54,6 +56,15 @@ def _unreadable(samples: Sequence[Sample], source: FileSource, *, on_bad: str) -
         faults = fault_list(title, [entry.reason for entry in dropped])
         raise DataError(f"{faults}\nMend or delete what cannot be read, or leave it out with data.on_bad=drop.")
     return dropped
+
+
+def _file_notes(notes: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """What is unusual about image files, each kind once with its number and an example."""
+    kinds: dict[str, list[str]] = {}
+    for path, found in sorted(notes.items()):
+        for note in found:
+            kinds.setdefault(note, []).append(path)
+    return [f"{len(paths)} images: {note} (e.g. {printable(paths[0])})." for note, paths in kinds.items()]
 
 
 def _fill(samples: Sequence[Sample], config: DataConfig) -> tuple[dict[Split, tuple[Sample, ...]], list[str]]:

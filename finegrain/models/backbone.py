@@ -57,12 +57,15 @@ def build_classifier(
     )
 
 
-def preprocessing_of(cfg: Mapping[str, Any], *, image_size: int | None = None) -> Preprocessing:
+def preprocessing_of(
+    cfg: Mapping[str, Any], *, image_size: int | None = None, crop_fraction: float | None = None
+) -> Preprocessing:
     """What weights expect of images, from their `pretrained_cfg` in timm's terms.
 
     Args:
         cfg: `input_size`, `crop_pct`, `interpolation`, `mean`, `std`; absent ones as timm fills them in.
         image_size: Another size in pixels; the resize keeps its proportion to the crop.
+        crop_fraction: Another proportion of crop to resize, in (0, 1].
 
     Raises:
         WeightsError: The description is of no RGB classifier.
@@ -73,7 +76,7 @@ def preprocessing_of(cfg: Mapping[str, Any], *, image_size: int | None = None) -
             raise ValueError(f"interpolation {data['interpolation']}")
         size = image_size or int(data["input_size"][-1])
         # The tolerance makes up for 224 / (224 / 232) falling just short of 232.
-        resize = math.floor(size / float(data["crop_pct"]) + 1e-6)
+        resize = math.floor(size / (crop_fraction or float(data["crop_pct"])) + 1e-6)
         if min(size, resize, *data["std"]) <= 0:
             raise ValueError(f"image_size {size}, resize {resize}, std {data['std']}")
         return Preprocessing(

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from finegrain.config import Count, Probability
+from finegrain.config import Count, Probability, Range
 from finegrain.errors import ConfigError, WeightsError, fault
 from finegrain.models.architecture import Architecture, find_architecture
 from finegrain.models.backbone import build_classifier, preprocessing_of
@@ -24,6 +25,8 @@ class ModelConfig:
     """A tag (`IMAGENET1K_V2`, `a1_in1k`, `DEFAULT`), a file of tensors, a folder in timm's hub layout; none: random."""
     image_size: Count | None = None
     """Side of the network's input in pixels; none: what the weights were trained on."""
+    crop_fraction: Annotated[float, Range(above=0, most=1)] | None = None
+    """Side of evaluation's central crop over the resized short side; none: the weights' own; 1 sees whole squares."""
     dropout: Probability = 0.0
     """Rate on the features before the head."""
     attention_dropout: Probability = 0.0
@@ -55,7 +58,7 @@ class ModelConfig:
         classifier = build_classifier(
             architecture,
             num_classes=num_classes,
-            preprocessing=preprocessing_of(cfg, image_size=self.image_size),
+            preprocessing=preprocessing_of(cfg, image_size=self.image_size, crop_fraction=self.crop_fraction),
             model_args=folder.model_args if folder else None,
             dropout=self.dropout,
             regularisation=Regularisation(attention_dropout=self.attention_dropout, drop_path_rate=self.drop_path_rate),

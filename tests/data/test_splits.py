@@ -1,5 +1,6 @@
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -174,3 +175,16 @@ def test_the_pixel_cache_changes_no_pixel(photos, tmp_path):
     assert cached.hashes() == plain.hashes()
     for sample in plain.train:
         assert np.array_equal(cached.source.read(sample), plain.source.read(sample))
+
+
+def test_what_is_unusual_about_files_is_noted_once_with_its_number(tmp_path: Path):
+    for split in ("train", "val", "test"):
+        for name in ("jay", "wren"):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            for number in range(2):
+                Image.new("RGB", (8, 8)).save(folder / f"{number}.jpg", format="PNG")
+    data = build(ImageFolder(root=str(tmp_path)))
+    [note] = [note for note in data.notes if "PNG" in note]
+    assert note.startswith("12 images: ")
+    assert "(e.g. test/jay/0.jpg)" in note

@@ -1,0 +1,150 @@
+"""The command line as a user meets it: results, and one message with exit code 2 for every wrong input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import main
+
+ROOT = Path(__file__).parent.parent
+CONFIG = str(ROOT / "configs" / "folder.py")
+TINY = [
+    "model.name=timm/test_resnet", "model.weights=none", "model.image_size=32", "train.epochs=1", "train.batch_size=8",
+    "schedule.warmup_epochs=0", "runtime.threads=1", "runtime.precision=fp32", "runtime.device=cpu",
+]  # fmt: skip
+
+
+def make_images(root: Path, classes: tuple[str, ...] = ("jay", "wren"), each: int = 10) -> Path:
+    rng = np.random.default_rng(0)
+    for shade, name in enumerate(classes):
+        (root / name).mkdir(parents=True)
+        for number in range(each):
+            pixels = rng.integers(0, 100, (40, 40, 3), np.uint8) + np.uint8(60 * shade)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return root
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return make_images(tmp_path / "images")
+
+
+def go(root: Path, out: Path, *words: str) -> int:
+    return main.main([*words[:1], "--config", CONFIG, "--out", str(out), f"data.root={root}", *TINY, *words[1:]])
+
+
+def refused(capsys: pytest.CaptureFixture[str], code: int) -> str:
+    """The one message of a refused run."""
+    assert code == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("finegrain: ")
+    assert "Traceback" not in shown
+    return shown
+
+
+def test_train_then_evaluate_counts_the_looks_at_test(images: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    assert go(images, out, "train") == 0
+    first = json.loads((out / "metrics.json").read_text())
+    assert first["test_evaluations"] == 1
+    assert set(first["test"]) >= {"top1", "top1_interval", "macro_f1", "auroc"}
+    assert first["parameters"]["trainable"] < first["parameters"]["total"]
+    for name in ("report.html", "report.md", "history.csv", "predictions.csv", "config.py"):
+        assert (out / name).stat().st_size > 0
+    assert go(images, out, "evaluate") == 0
+    second = json.loads((out / "metrics.json").read_text())
+    assert second["test_evaluations"] == 2
+    assert second["test"] == first["test"]
+    assert second["parameters"] == first["parameters"]
+
+
+def test_the_written_config_repeats_the_run(images: Path, tmp_path: Path):
+    assert go(images, tmp_path / "one", "train") == 0
+    assert main.main(["--config", str(tmp_path / "one" / "config.py"), "--out", str(tmp_path / "two")]) == 0
+    one, two = ((tmp_path / run / "predictions.csv").read_bytes() for run in ("one", "two"))
+    assert one == two
+
+
+def test_training_can_stop_after_two_steps(images: Path, tmp_path: Path):
+    assert go(images, tmp_path / "run", "train", "train.max_steps=2", "train.epochs=50") == 0
+    assert len(json.loads((tmp_path / "run" / "metrics.json").read_text())["splits"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [
+        ("optim.lrr=1", "did you mean optim.lr?"),
+        ("optim.lr=-1", "optim.lr is not allowed"),
+        ("model.name=resnet51", "resnet50"),
+        ("model.weights=no/such/file.safetensors", "no/such/file.safetensors"),
+        ("runtime.precision=fp16", "needs CUDA"),
+        ("name=a/b", "no folder name"),
+        ("schedule.warmup_epochs=9", "longer than the run"),
+        ("train.batch_size=0", "train.batch_size"),
+    ],
+)
+def test_a_wrong_value_is_refused(images: Path, tmp_path: Path, capsys, word: str, part: str):
+    assert part in refused(capsys, go(images, tmp_path / "run", "train", word))
+
+
+def test_an_unknown_command_and_a_missing_config_are_refused(images: Path, tmp_path: Path, capsys):
+    assert "no such command" in refused(capsys, go(images, tmp_path / "run", "trian"))
+    assert "no such config file" in refused(capsys, main.main(["--config", str(tmp_path / "none.py")]))
+
+
+def test_a_config_that_raises_is_refused(tmp_path: Path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text("def config():\n    return 1 / 0\n")
+    assert f"{file}:2 raised ZeroDivisionError" in refused(capsys, main.main(["--config", str(file)]))
+
+
+def test_scratch_with_weights_is_refused_before_data_is_read(tmp_path: Path, capsys):
+    words = [
+        "--config",
+        str(ROOT / "configs" / "pretrain_vit.py"),
+        "--out",
+        str(tmp_path),
+        "model.weights=x.safetensors",
+    ]
+    assert "random weights" in refused(capsys, main.main(words))
+
+
+def test_a_missing_root_and_one_class_are_refused(tmp_path: Path, capsys):
+    assert str(tmp_path / "nowhere") in refused(capsys, go(tmp_path / "nowhere", tmp_path / "a", "train"))
+    lonely = make_images(tmp_path / "lonely", classes=("jay",))
+    assert "class" in refused(capsys, go(lonely, tmp_path / "b", "train"))
+
+
+def test_a_damaged_image_stops_the_run_or_is_dropped_and_counted(images: Path, tmp_path: Path, capsys):
+    (images / "jay" / "3.png").write_bytes(b"")
+    assert "3.png" in refused(capsys, go(images, tmp_path / "a", "train"))
+    assert go(images, tmp_path / "b", "train", "data.on_bad=drop") == 0
+    numbers = json.loads((tmp_path / "b" / "metrics.json").read_text())
+    assert sum(split["count"] for split in numbers["splits"].values()) == 19
+    assert len(numbers["dropped"]) == 1
+
+
+def test_a_directory_with_a_run_is_refused_unless_resumed(images: Path, tmp_path: Path, capsys):
+    out = tmp_path / "run"
+    assert go(images, out, "train") == 0
+    assert "--resume" in refused(capsys, go(images, out, "train"))
+
+
+def test_evaluating_on_other_classes_is_refused(images: Path, tmp_path: Path, capsys):
+    out = tmp_path / "run"
+    assert go(images, out, "train") == 0
+    other = make_images(tmp_path / "other", classes=("jay", "yaffle"))
+    assert "differ first at number 1" in refused(capsys, go(other, out, "evaluate"))
+
+
+def test_help_costs_less_than_a_third_of_importing_torch():
+    """Judged by imports, as tests never time: none of the slow libraries is loaded."""
+    code = "import atexit, sys, main; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main.main(['--help'])"
+    shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "KEY=VALUE" in shown.stdout
+    assert not {"torch", "numpy", "cv2", "PIL", "sklearn", "timm", "matplotlib"} & set(shown.stderr.split())
