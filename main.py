@@ -8,16 +8,14 @@ from pathlib import Path
 from finegrain import config
 from finegrain.errors import FinegrainError
 
-COMMANDS = """commands:
-  train      train, evaluate once on test, report (the default)
-  evaluate   judge a finished run's best model again: --config RUN/config.py --out RUN"""
+WORDS = """train: train, evaluate once on test, report (the default); evaluate: judge the best model of the run in
+--out again; then KEY=VALUE for each field of the recipe to change"""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return the exit code: 0 done, 2 the input was wrong, 130 or 143 after a signal."""
-    form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="main.py", description=__doc__, epilog=COMMANDS, formatter_class=form)
-    parser.add_argument("words", nargs="*", metavar="WORD", help="a command, then KEY=VALUE for fields of the recipe")
+    parser = argparse.ArgumentParser(prog="main.py", description=__doc__)
+    parser.add_argument("words", nargs="*", metavar="WORD", help=WORDS)
     parser.add_argument("--config", required=True, help="a Python file with config() -> Recipe")
     parser.add_argument("--out", type=Path, help="the run directory itself; default ckpt/<name>/<time>")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, or with the newest")
@@ -32,6 +30,8 @@ def main(argv: list[str] | None = None) -> int:
     except FinegrainError as error:
         print(f"finegrain: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:  # training saves and says so itself
+        return 130
     return 0
 
 

@@ -17,7 +17,7 @@ def config() -> Recipe:
     recipe = base()
     recipe.name = "birds_mobilenetv2_full"
     recipe.data = ImageFolder(root="birds100")
-    recipe.model = ModelConfig(weights="backbones/mobilenetv2_100.in1k")
+    recipe.model = ModelConfig(weights="backbones/mobilenetv2_100.in1k", crop_fraction=1.0)
     recipe.tuning = Full()
     recipe.optim.layer_decay = 0.75
     recipe.train.epochs = 12

@@ -116,21 +116,27 @@ def carry_out(recipe: Recipe, words: Sequence[str], *, out: Path | None, resume:
         raise ConfigError(fault("no such command", got=command, expected="train or evaluate", remedy="see --help"))
     if dry_run:
         return plan(recipe)
-    again = resume or command == "evaluate"
-    directory = RunDirectory(out or default_directory(recipe.name, newest=again), resume=again)
-    return evaluate(recipe, directory=directory) if command == "evaluate" else run(recipe, directory=directory)
+    begun = resume or command == "evaluate"
+    path = out or run_directory(recipe.name, newest=begun)
+    if command == "train":
+        return run(recipe, directory=RunDirectory(path, resume=resume))
+    if not path.is_dir():
+        raise OutputError(fault("no run to evaluate", got=str(path), expected="a run directory", remedy="set --out"))
+    return evaluate(recipe, directory=RunDirectory(path, resume=True))
 
 
-def default_directory(name: str, *, newest: bool) -> Path:
-    """The newest run directory under ckpt/<name>/, or a new one, named by time and chance so that no two are alike."""
+def run_directory(name: str, *, newest: bool) -> Path:
+    """The newest run under ckpt/<name>/, or a new one there, named by time and chance so that no two are alike.
+
+    Raises:
+        OutputError: The newest is asked for, and there is none.
+    """
     home = Path("ckpt") / name
     if not newest:
         return home / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     runs = sorted(path for path in home.glob("*") if (path / "config.py").exists())
     if not runs:
-        raise OutputError(
-            fault("no run to go on with", got=f"{home} without runs", expected="a run", remedy="name it with --out")
-        )
+        raise OutputError(fault("no run to go on with", got=f"none in {home}", expected="one", remedy="set --out"))
     return runs[-1]
 
 
@@ -141,7 +147,6 @@ def run(recipe: Recipe, *, directory: RunDirectory) -> str:
     """
     clock = Stopwatch()
     with directory:
-        directory.write("config.py", config.dump(recipe))
         runtime = recipe.runtime.build()
         with clock("data"):
             data = splits.build(recipe.data)
@@ -154,6 +159,7 @@ def run(recipe: Recipe, *, directory: RunDirectory) -> str:
                 recipe, model=model, data=data, batches=len(loaders.train), runtime=runtime, checkpoints=checkpoints
             )
             checkpoints.resume(trainer)
+            directory.write("config.py", config.dump(recipe))
             trainer.fit(loaders.train, loaders.val, on_epoch=log)
         return judge_best(recipe, directory=directory, data=data, loaders=loaders, runtime=runtime, clock=clock)
 

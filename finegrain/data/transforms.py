@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -53,6 +53,8 @@ class AugmentConfig:
     """Strength of what is not set below; none: training images are prepared as in evaluation."""
     crop: Literal["random_resized_crop", "resize_crop"] = "random_resized_crop"
     """A crop of random area and shape, or a random square after a resize of the short side."""
+    image_size: Count | None = None
+    """Side of training images in pixels; none: evaluation's. Smaller is faster, and often better (arXiv:1906.06423)."""
     resize_size: Count | None = None
     """Short side in pixels before the square of `resize_crop`; none: the weights' own."""
     min_scale: Annotated[float, Range(above=0, most=1)] | None = None
@@ -92,6 +94,9 @@ class AugmentConfig:
         Raises:
             ConfigError: The resized image would be smaller than what the model sees.
         """
+        if self.image_size is not None:
+            resize_size = round(preprocessing.resize_size * self.image_size / preprocessing.image_size)
+            preprocessing = replace(preprocessing, image_size=self.image_size, resize_size=resize_size)
         if self.preset == "none":
             return eval_transform(preprocessing)
         preset = PRESETS[self.preset]

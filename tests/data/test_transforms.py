@@ -177,3 +177,10 @@ def test_a_resize_below_the_crop_is_refused():
         eval_transform(prep)
     with pytest.raises(ConfigError, match="got 16; expected ≥ image_size, 32"):
         AugmentConfig(crop="resize_crop", resize_size=16).train_transform(SMALL)
+
+
+def test_training_images_may_be_smaller_than_evaluations():
+    image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+    for preset in ("none", "weak"):
+        transform = AugmentConfig(preset=preset, image_size=24).train_transform(SMALL)
+        assert transform(image=image)["image"].shape == (24, 24, 3)
