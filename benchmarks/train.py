@@ -5,7 +5,7 @@
 
 `layer4` and `fc` of ResNet-18 and ResNet-50, random weights, 224 pixels, JPEGs of 500 × 375 (drawn birds with sensor
 noise, quality 90, made in a temporary folder); decoding, augmentation, forward, backward and update are measured.
-Each side lives in a process of its own, and the sides take turns, an epoch each, so that a busy moment hits all of them;
+Each side lives in a process of its own, and the sides take turns, an epoch each, so that a busy moment hits them all;
 every ratio is the median over rounds of what was measured in the same round. CPU seconds count loader workers too.
 """
 

@@ -1,6 +1,6 @@
 """Draws docs/synthetic_birds.png: a column for each of the 16 target species, six photographs of it.
 
-    python docs/contact_sheet.py
+python docs/contact_sheet.py
 """
 
 from pathlib import Path
@@ -20,4 +20,6 @@ if __name__ == "__main__":
     for number, sample in enumerate(train):
         image = Image.fromarray(birds.source.read(sample)).resize((SHOWN, SHOWN), Image.Resampling.LANCZOS)
         sheet.paste(image, (SHOWN * (number // ROWS), SHOWN * (number % ROWS)))
-    sheet.quantize(COLORS, dither=Image.Dither.NONE).save(Path(__file__).with_name("synthetic_birds.png"), optimize=True)
+    sheet.quantize(COLORS, dither=Image.Dither.NONE).save(
+        Path(__file__).with_name("synthetic_birds.png"), optimize=True
+    )

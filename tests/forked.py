@@ -43,6 +43,8 @@ def _run(words: list[str], log: str) -> None:
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    # Loader workers as in a process started from a shell; they would otherwise come from a server of their own.
+    multiprocessing.set_start_method("fork", force=True)
     import main
 
     sys.exit(main.main(words))

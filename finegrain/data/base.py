@@ -145,7 +145,7 @@ def require_root(config: DataConfig, *, marker: str, below: Sequence[str] = ("",
     layout = type(config).__name__
     what = f"{layout}: the root holds no {marker}" if os.path.exists(root) else f"{layout}: no such root"
     how = "\n" + inspect.cleandoc(type(config).__doc__ or "") + "\n"
-    raise DataError(fault(what, got=str(root), expected=how, remedy="set data.root to that folder"))
+    raise DataError(fault(what, got=str(root), expected=how, remedy="set data.root to that folder, or FINEGRAIN_DATA to the one above it"))
 
 
 def _digest(lines: Sequence[str]) -> str:

@@ -1,0 +1,58 @@
+"""The README: its two install lines stand where CI reads them, and every command in it can be planned."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import main
+from finegrain import config
+from finegrain.storage import locate
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+INSTALL = (
+    "pip install -e . && python main.py --config configs/quickstart.py",
+    'pip install -e ".[dev]" && pytest',
+)
+COMMANDS = re.findall(r"^(?:pip install -e \. && )?python main\.py (.+)$", README, flags=re.MULTILINE)
+
+
+def test_ci_finds_its_two_install_lines():
+    assert tuple(line for line in README.splitlines() if line.startswith("pip install -e ")) == INSTALL
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_can_be_planned(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "RUN").mkdir()
+    recipe = config.dump(config.load("configs/quickstart.py"))
+    (tmp_path / "RUN" / "config.py").write_text(recipe, encoding="utf-8")
+    words = [re.sub(r"\b(FOLDER|RUN|CACHE)\b", rf"{tmp_path}/\1", word) for word in shlex.split(command)]
+    assert main.main([*words, *without_missing_weights(words), "--dry-run"]) == 0
+    assert "trainable" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "RUN").iterdir()] == ["config.py"]
+
+
+def without_missing_weights(words: list[str]) -> list[str]:
+    """Overrides that take random weights where the command's are not on this machine."""
+    recipe = config.load(words[words.index("--config") + 1])
+    config.override(recipe, [word for word in words if "=" in word])
+    if recipe.model.weights is None or locate(recipe.model.weights).exists():
+        return []
+    return ["model.weights=none", *([] if recipe.model.name else ["model.name=timm/test_resnet"])]
+
+
+def test_every_config_is_in_the_table_and_every_named_file_exists():
+    shorthand = re.compile(r"(\w+_)\{(.+?)\}_\{(.+?)\}")
+    named = set(re.findall(r"\w+", README))
+    for prefix, firsts, seconds in shorthand.findall(README):
+        named |= {f"{prefix}{first}_{second}" for first in firsts.split(",") for second in seconds.split(",")}
+    configs = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__"}
+    assert configs <= named
+    for path in re.findall(r"`((?:configs|benchmarks|docs)/\w+\.\w+)`|\]\((docs/[\w.]+)\)", README):
+        assert (ROOT / "".join(path)).is_file()
+    assert (ROOT / "docs" / "synthetic_birds.png").stat().st_size <= 300_000
