@@ -1,7 +1,4 @@
-"""Draws docs/synthetic_birds.png: a column for each of the 16 target species, six photographs of it.
-
-python docs/contact_sheet.py
-"""
+"""Draws docs/synthetic_birds.png, a column for each of the 16 target species: `python docs/contact_sheet.py`."""
 
 from pathlib import Path
 

@@ -262,7 +262,10 @@ def build_checkpoints(
     identity = {
         "architecture": model.architecture,
         "class_names": data.class_names,
-        "optimizer": type(recipe.optim).__name__,
+        **{
+            section: type(getattr(recipe, section)).__name__
+            for section in ("data", "tuning", "loss", "optim", "schedule")
+        },
         **{f"{split} split": digest for split, digest in data.hashes().items()},
         **settings,
     }
@@ -278,7 +281,7 @@ def write_best(model: nn.Module, folder: Path, *, class_names: tuple[str, ...], 
 
 def plan(recipe: Recipe) -> str:
     """What a run would do, without reading data: the resolved recipe, the model, the steps."""
-    facts = recipe.data.facts
+    facts = recipe.data.sizes()
     num_classes = facts.num_classes if facts else 2
     model = recipe.model.build(num_classes=num_classes)
     recipe.tuning.apply(model)
@@ -288,5 +291,5 @@ def plan(recipe: Recipe) -> str:
     else:
         images = facts.train if facts.val else round(facts.train * (1 - recipe.data.val_fraction))
         steps = -(-images // (recipe.train.batch_size * recipe.train.accumulate_steps))
-        lines.append(f"{images:,} train images: {steps:,} steps an epoch, {steps * recipe.train.epochs:,} in all")
+        lines.append(f"{images:,} train images: {steps:,} an epoch, {steps * recipe.train.epochs:,} steps in all")
     return "\n".join(lines)

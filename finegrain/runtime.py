@@ -50,7 +50,7 @@ class Runtime:
     def training_forward(self) -> Iterator[None]:
         """The context of a forward pass that will be followed by a backward pass.
 
-        On the CPU in bf16 attention is computed in plain steps: the fused kernel's backward pass costs more than they do.
+        On the CPU in bf16 attention is computed in plain steps: the fused kernel's backward pass costs more.
         """
         plain = self.device.type == "cpu" and self.precision == "bf16"
         with self.autocast(), sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():

@@ -123,6 +123,10 @@ class DataConfig:
 
     facts: ClassVar[Facts | None] = None
 
+    def sizes(self) -> Facts | None:
+        """What is known of the dataset before anything is read: its official sizes, or None."""
+        return self.facts
+
     def table(self) -> Table:
         """Read the dataset's lists (not its pixels).
 
@@ -145,7 +149,14 @@ def require_root(config: DataConfig, *, marker: str, below: Sequence[str] = ("",
     layout = type(config).__name__
     what = f"{layout}: the root holds no {marker}" if os.path.exists(root) else f"{layout}: no such root"
     how = "\n" + inspect.cleandoc(type(config).__doc__ or "") + "\n"
-    raise DataError(fault(what, got=str(root), expected=how, remedy="set data.root to that folder, or FINEGRAIN_DATA to the one above it"))
+    raise DataError(
+        fault(
+            what,
+            got=str(root),
+            expected=how,
+            remedy="set data.root to that folder, or FINEGRAIN_DATA to the one above it",
+        )
+    )
 
 
 def _digest(lines: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from finegrain.config import Count, CountOrZero, Range
-from finegrain.data.base import DataConfig, Sample, Split, Table
+from finegrain.data.base import DataConfig, Facts, Sample, Split, Table
 from finegrain.data.birds.photograph import Rendered, render
 from finegrain.data.birds.species import Domain, Species, catalogue, distinguishing_parts
 from finegrain.errors import ConfigError, DataError, OutputError, fault
@@ -58,6 +58,14 @@ class SyntheticBirds(DataConfig):
             return []
         expected = f"at most {known} {self.species} species"
         return [fault("num_species is too large", got=self.num_species, expected=expected, remedy="ask for fewer")]
+
+    def sizes(self) -> Facts:
+        """As many as the fields say."""
+        num_classes = self.num_species or len(catalogue(self.species))
+        train, val, test = (
+            n * num_classes for n in (self.train_per_species, self.val_per_species, self.test_per_species)
+        )
+        return Facts(num_classes=num_classes, train=train, val=val, test=test)
 
     def table(self) -> Table:
         """The rows of the chosen species and the source that draws them.

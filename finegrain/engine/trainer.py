@@ -95,7 +95,7 @@ Mix = Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]
 class Trainer:
     """Fits a model; every argument is a finished part.
 
-    Randomness of step t is a function of (seed, epoch, batch), so a resumed run repeats an uninterrupted one bit by bit.
+    Randomness of a step is a function of (seed, epoch, batch): a resumed run repeats an uninterrupted one bit by bit.
     """
 
     config: TrainConfig
@@ -142,15 +142,17 @@ class Trainer:
         """
         while not self.finished:
             started = time.monotonic()
-            self._train_epoch(train)
+            if not self._steps_used_up:
+                self._train_epoch(train)
             row = self._validate(val) | {"seconds": time.monotonic() - started}
             self._finish_epoch(row, on_epoch)
         return self.progress.history
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to train."""
-        return self.progress.epoch >= self.config.epochs or self._steps_used_up or self.best.exhausted
+        """Whether nothing is left to do; after the last step, stopped before the validation, that is."""
+        steps_validated = self._steps_used_up and self.progress.batch == 0
+        return self.progress.epoch >= self.config.epochs or steps_validated or self.best.exhausted
 
     @property
     def _steps_used_up(self) -> bool:
@@ -223,7 +225,6 @@ class Trainer:
 
     def _skip(self) -> None:
         """Leave out a step whose fp16 gradients overflowed; the scaler then lowers its scale."""
-        self.scaler.step(self.optimizer)
         self.progress.skipped += 1
         self.progress.skipped_in_a_row += 1
         if self.progress.skipped_in_a_row >= MAX_SKIPPED_STEPS or self.scaler.get_scale() < 1:
