@@ -1,4 +1,4 @@
-"""100 bird species, MobileNetV2 from ImageNet, the last block and the head trained.
+"""100 bird species, MobileNetV2 from ImageNet, the last four of its seven stages and the head trained.
 
     FINEGRAIN_DATA=FOLDER python main.py --config configs/birds_mobilenetv2_last_block.py
 
@@ -14,5 +14,5 @@ def config() -> Recipe:
     """Return the recipe."""
     recipe = base()
     recipe.name = "birds_mobilenetv2_last_block"
-    recipe.tuning = LastBlock()
+    recipe.tuning = LastBlock(blocks=4)
     return recipe

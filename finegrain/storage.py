@@ -246,6 +246,7 @@ def _seal(folder: Path) -> None:
     manifest = {file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in files}
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1))
     for file in folder.iterdir():
+        file.chmod(0o644)  # safetensors writes for the owner alone, whatever the umask
         with file.open("rb") as opened:
             os.fsync(opened.fileno())
     _sync_folder(folder)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import sys
 from collections.abc import Sequence
 from multiprocessing.context import ForkServerProcess
@@ -12,10 +13,12 @@ _CONTEXT.set_forkserver_preload(["main", "finegrain.recipe", "tiny_recipe", "pyt
 
 
 class Forked:
-    """`python main.py` with these words; what it says goes to `log`."""
+    """`python main.py` with these words; what it says goes to `log`, and no file may grow beyond `file_bytes`."""
 
-    def __init__(self, words: Sequence[str], *, log: Path | str = os.devnull) -> None:
-        self._process: ForkServerProcess = _CONTEXT.Process(target=_run, args=(list(words), str(log)))
+    def __init__(
+        self, words: Sequence[str], *, log: Path | str = os.devnull, file_bytes: int = resource.RLIM_INFINITY
+    ) -> None:
+        self._process: ForkServerProcess = _CONTEXT.Process(target=_run, args=(list(words), str(log), file_bytes))
         self._process.start()
         self.pid = self._process.pid or 0
 
@@ -37,8 +40,9 @@ class Forked:
         return code
 
 
-def _run(words: list[str], log: str) -> None:
-    # A session of its own, as a terminal or a job scheduler would give it: a signal can be sent to all of its processes.
+def _run(words: list[str], log: str, file_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, resource.RLIM_INFINITY))
+    # A session of its own, as a job scheduler gives: a signal can be sent to all of its processes.
     os.setsid()
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)

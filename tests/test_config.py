@@ -162,4 +162,4 @@ def test_flatten_gives_dotted_leaves():
     leaves = config.flatten(Toy())
     assert leaves["optim.lr"] == 1e-3
     assert "optim" not in leaves
-    assert list(leaves)[0] == "name"
+    assert next(iter(leaves)) == "name"

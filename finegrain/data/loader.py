@@ -202,6 +202,7 @@ def _worker_pool(images: _Images, keys: _Keys, num_workers: int) -> "DataLoader[
         batch_size=None,
         sampler=keys,
         num_workers=num_workers,
+        multiprocessing_context="fork",  # the others leave a server behind when the run is killed
         collate_fn=_as_it_is,
         worker_init_fn=_start_worker,
         persistent_workers=True,
@@ -215,7 +216,8 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _start_worker(_: int) -> None:
-    """One thread a worker; an interrupt is the parent's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """One thread a worker; a signal that was sent to the whole group is the parent's to answer."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

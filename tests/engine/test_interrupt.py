@@ -11,12 +11,21 @@ from crash.campaign import fingerprint, wait_until_begun, words
 from forked import Forked
 from tiny_recipe import write_images
 
-LONG = ("train.epochs=40", "train.save_steps=1")
+LONG = ("train.epochs=8", "train.save_steps=1")
+SECONDS = 20
+"""Longest time from a signal to the end; a step and a save take a fraction of one."""
 
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_images(tmp_path_factory.mktemp("data") / "images")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(images: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    run = tmp_path_factory.mktemp("whole") / "run"
+    assert Forked(words(images, run, *LONG)).wait() == 0
+    return fingerprint(run)
 
 
 def processes_of(session: int) -> set[int]:
@@ -50,30 +59,59 @@ def begin(images: Path, run: Path, *extra: str) -> Forked:
     return process
 
 
-@pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize(
-    ("numbers", "send", "code"),
+    ("numbers", "send", "workers", "code"),
     [
-        ([signal.SIGTERM], to_one, 143),
-        ([signal.SIGTERM], to_all, 143),
-        ([signal.SIGINT], to_all, 130),
-        ([signal.SIGINT, signal.SIGINT], to_all, 130),
-        ([signal.SIGTERM, signal.SIGTERM], to_one, 143),
+        ([signal.SIGTERM], to_one, 0, 143),
+        ([signal.SIGTERM], to_all, 2, 143),
+        ([signal.SIGINT, signal.SIGINT], to_all, 2, 130),
     ],
+    ids=["terminated", "all terminated", "interrupted twice"],
 )
-def test_a_signal_saves_and_leaves(
-    images: Path, tmp_path: Path, workers: int, numbers: list[int], send: Callable[[Forked, int], None], code: int
+def test_a_signal_saves_leaves_and_is_gone_on_from(
+    images: Path,
+    tmp_path: Path,
+    uninterrupted: dict[str, str],
+    numbers: list[int],
+    send: Callable[[Forked, int], None],
+    workers: int,
+    code: int,
 ) -> None:
-    run = tmp_path / "run"
+    run, log = tmp_path / "run", tmp_path / "run.log"
     process = begin(images, run, f"runtime.num_workers={workers}")
     for number in numbers:
         send(process, number)
-        time.sleep(0.005)
-    asked = time.monotonic()
-    said = run.with_suffix(".log")
-    assert process.wait() == code, said.read_text()
-    assert time.monotonic() - asked < 10
-    assert "Traceback" not in said.read_text()
-    assert f"stopped by {signal.Signals(numbers[0]).name} at epoch" in said.read_text()
+        time.sleep(0.01)
+    assert process.wait(SECONDS) == code, log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert f"stopped by {signal.Signals(numbers[0]).name} at epoch" in log.read_text()
     assert not processes_of(process.pid)
     assert not list(run.rglob(".tmp-*"))
+    assert Forked(words(images, run, *LONG, "--resume")).wait() == 0
+    assert fingerprint(run) == uninterrupted
+
+
+def test_a_second_run_in_the_same_folder_is_refused(images: Path, tmp_path: Path) -> None:
+    run, log = tmp_path / "run", tmp_path / "second.log"
+    first = begin(images, run)
+    assert Forked(words(images, run, *LONG, "--resume"), log=log).wait() == 2
+    (line,) = log.read_text().splitlines()
+    assert line.startswith(f"finegrain: {run} is in use: got process {first.pid} on ")
+    first.kill()
+    first.wait()
+
+
+def test_a_full_disk_ends_the_run_with_one_line_and_does_no_harm(
+    images: Path, tmp_path: Path, uninterrupted: dict[str, str]
+) -> None:
+    """The best model, written first, still fits; the state does not."""
+    run, log = tmp_path / "run", tmp_path / "run.log"
+    assert Forked(words(images, run, *LONG), log=log, file_bytes=3_000_000).wait() == 2
+    last = log.read_text().splitlines()[-1]
+    assert last.startswith("finegrain: ")
+    assert "cannot be written" in last
+    assert "File too large" in last
+    assert "Traceback" not in log.read_text()
+    assert not list(run.rglob(".tmp-*"))
+    assert Forked(words(images, run, *LONG, "--resume")).wait() == 0
+    assert fingerprint(run) == uninterrupted

@@ -1,0 +1,74 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_trainer import ADAMW, MIXUP, SGD, VAL, Keeper, equal, loader, trainer
+
+from finegrain.data.loader import Loader
+from finegrain.engine.checkpoint import read_state
+from finegrain.engine.interrupt import Interrupted
+from finegrain.engine.trainer import Trainer
+
+FULL = {"mix": MIXUP, "ema": True, "accumulate_steps": 2, "patience": 9, "monitor": "loss", "epochs": 2}
+
+
+def finish(state: dict[str, Any] | None = None, *, workers: int = 0, **settings: Any) -> Trainer:
+    """Train to the end, from a saved state or from the start."""
+    made = trainer(**{**FULL, **settings})
+    if state is not None:
+        made.restore(state)
+    made.fit(loader(workers=workers), VAL)
+    return made
+
+
+def test_the_same_run_twice_is_the_same_to_the_bit() -> None:
+    assert equal(finish().state(), finish().state())
+
+
+@pytest.mark.parametrize(("optimizer", "steps"), [(ADAMW, 1), (SGD, 2)])
+def test_every_saved_state_leads_to_the_same_end(tmp_path: Path, optimizer: Any, steps: int) -> None:
+    """Mid-epoch and at its end, by way of the disk, with dropout, mixup, random crops, averages and statistics."""
+    settings = {"optimizer": optimizer, "accumulate_steps": steps}
+    whole = finish(keeper=Keeper(folder=tmp_path), save_steps=1, **settings)
+    saved = sorted(tmp_path.iterdir())
+    assert len(saved) == 8 // steps
+    for folder in saved:
+        resumed = finish(read_state(folder, identity={}), **settings)
+        assert equal(resumed.state(), whole.state()), folder.name
+
+
+def test_a_resume_may_load_with_other_workers(tmp_path: Path) -> None:
+    whole = finish()
+    with pytest.raises(Interrupted):
+        finish(keeper=Keeper(stop=3, folder=tmp_path), workers=2)
+    assert equal(finish(read_state(tmp_path / "2", identity={})).state(), whole.state())
+
+
+def test_a_resumed_epoch_sees_each_image_once(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Watched(Loader):
+        def epoch(self, epoch: int, start_step: int = 0) -> Any:
+            for batch in super().epoch(epoch, start_step):
+                seen.extend(batch.indices.tolist())
+                yield batch
+
+    train = loader()
+    train.__class__ = Watched
+    with pytest.raises(Interrupted):
+        trainer(keeper=Keeper(stop=6, folder=tmp_path)).fit(train, VAL)
+    resumed = trainer()
+    resumed.restore(read_state(tmp_path / "2", identity={}))
+    resumed.fit(train, VAL)
+    assert [sorted(seen[start : start + 11]) for start in (0, 11, 22)] == [list(range(11))] * 3
+    assert len(seen) == 33
+
+
+@pytest.mark.parametrize("stop", [2, 4, 5])
+def test_a_stop_at_the_very_last_step_still_validates(tmp_path: Path, stop: int) -> None:
+    """The steps are used up, but the epoch's row and best model are not written yet."""
+    whole = finish(max_steps=stop, accumulate_steps=1)
+    with pytest.raises(Interrupted):
+        finish(max_steps=stop, accumulate_steps=1, keeper=Keeper(stop=stop, folder=tmp_path))
+    last = max(tmp_path.iterdir())
+    assert equal(finish(read_state(last, identity={}), max_steps=stop, accumulate_steps=1).state(), whole.state())
