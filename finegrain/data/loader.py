@@ -6,6 +6,8 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
+from types import FrameType
 from typing import Any
 
 import cv2
@@ -78,6 +80,9 @@ class Loader:
         self._train = train
         self._keys = _Keys()
         self._workers = _worker_pool(self._images, self._keys, num_workers) if num_workers else None
+        if self._workers is not None:
+            # Before multiprocessing closes the queues (10), and ends workers by a signal and waits for them.
+            Finalize(self, _stop_workers, args=(self._workers,), exitpriority=100)
         if not len(self):
             raise DataError(
                 fault(
@@ -132,6 +137,9 @@ class Loader:
         for key in keys:
             yield self._images.collate(key, [next(pixels) for _ in key.indices])
 
+
+_SECONDS_TO_SAVE = 20
+"""How long a worker outlives a SIGTERM."""
 
 _MOST_THREADS = 8
 """Beyond this, threads wait for Python's lock; use worker processes."""
@@ -217,7 +225,18 @@ def _as_it_is(batch: Any) -> Any:
 
 def _start_worker(_: int) -> None:
     """One thread a worker; a signal that was sent to the whole group is the parent's to answer."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave_later)
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+
+
+def _leave_later(number: int, frame: FrameType | None) -> None:
+    """Let the parent save and stop its workers first: torch takes a worker that dies before for a failure."""
+    signal.alarm(_SECONDS_TO_SAVE)
+
+
+def _stop_workers(workers: "DataLoader[Batch]") -> None:
+    iterator = getattr(workers, "_iterator", None)
+    if iterator is not None:
+        iterator._shutdown_workers()

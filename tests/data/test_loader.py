@@ -1,6 +1,7 @@
 """Batches are a function of (seed, epoch, step) and nothing else."""
 
 import hashlib
+import multiprocessing
 import pickle
 import signal
 from collections.abc import Iterable
@@ -134,6 +135,23 @@ def test_workers_stop_at_once_after_an_error(source):
         list(broken.epoch(0))
     frames = [entry.frame.f_locals.values() for entry in caught.traceback]
     assert not any(value is caught.value for values in frames for value in values)
+
+
+def leave_mid_epoch(source) -> None:
+    held = loader(source, num_workers=2)
+    leave_mid_epoch.batches = held.epoch(0), held  # nothing is collected before the process ends
+    next(leave_mid_epoch.batches[0])
+
+
+def test_a_process_that_leaves_mid_epoch_ends(source):
+    """Its workers put a SIGTERM off, so that it may not wait for one to end them."""
+    process = multiprocessing.get_context("fork").Process(target=leave_mid_epoch, args=(source,))
+    process.start()
+    process.join(60)
+    hung = process.exitcode is None
+    process.kill()
+    assert not hung
+    assert process.exitcode == 0
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
