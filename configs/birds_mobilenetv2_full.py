@@ -18,7 +18,6 @@ def config() -> Recipe:
     recipe.name = "birds_mobilenetv2_full"
     recipe.data = ImageFolder(root="birds100")
     recipe.model = ModelConfig(weights="backbones/mobilenetv2_100.in1k", crop_fraction=1.0)
-    recipe.augment.image_size = 192
     recipe.augment.min_scale = 0.4
     recipe.augment.mixup = 0.2
     recipe.augment.cutmix = 1.0
