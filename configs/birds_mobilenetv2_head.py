@@ -6,6 +6,7 @@ Hardware, minutes and result: not measured.
 """
 
 from configs.birds_mobilenetv2_full import config as base
+from finegrain.data.transforms import AugmentConfig
 from finegrain.recipe import Recipe
 from finegrain.tuning.head import Head
 
@@ -15,6 +16,9 @@ def config() -> Recipe:
     recipe = base()
     recipe.name = "birds_mobilenetv2_head"
     recipe.tuning = Head()
-    recipe.optim.lr = 1e-2
+    recipe.augment = AugmentConfig(preset="weak")
+    recipe.model.dropout = 0.0
+    recipe.optim.lr = 2e-3
     recipe.optim.head_lr = None
+    recipe.train.epochs = 8
     return recipe
