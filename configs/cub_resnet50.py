@@ -17,5 +17,6 @@ def config() -> Recipe:
     recipe.name = "cub_resnet50"
     recipe.data = Cub(root="CUB_200_2011")
     recipe.augment = AugmentConfig(preset="medium", crop="resize_crop", resize_size=256)
+    recipe.model.crop_fraction = 224 / 256
     recipe.train.epochs = 30
     return recipe

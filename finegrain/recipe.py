@@ -17,7 +17,7 @@ from finegrain.data import splits
 from finegrain.data.base import Data, DataConfig
 from finegrain.data.loader import Loader
 from finegrain.data.transforms import AugmentConfig, eval_transform
-from finegrain.engine.checkpoint import Checkpoints
+from finegrain.engine.checkpoint import Checkpoints, require_same_splits
 from finegrain.engine.ema import WeightEMA
 from finegrain.engine.history import TensorBoardLog
 from finegrain.engine.interrupt import Interrupt
@@ -109,6 +109,10 @@ def carry_out(recipe: Recipe, words: Sequence[str], *, out: Path | None, resume:
     Raises:
         FinegrainError: The user's input is at fault.
     """
+    if not isinstance(recipe, Recipe):
+        raise ConfigError(
+            fault("config() returned no Recipe", got=recipe, expected="a Recipe", remedy="return Recipe(...)")
+        )
     command = words[0] if words and "=" not in words[0] else "train"
     config.override(recipe, words[1:] if words and "=" not in words[0] else words)
     config.check(recipe)
@@ -154,7 +158,9 @@ def run(recipe: Recipe, *, directory: RunDirectory) -> str:
             model = build_model(recipe, num_classes=len(data.class_names), runtime=runtime)
         loaders = build_loaders(recipe, data=data, preprocessing=model.preprocessing, runtime=runtime)
         with clock("training"), Interrupt() as interrupt, TensorBoardLog(directory.path / "tensorboard") as log:
-            checkpoints = build_checkpoints(recipe, directory=directory, data=data, model=model, interrupt=interrupt)
+            checkpoints = build_checkpoints(
+                recipe, directory=directory, data=data, model=model, runtime=runtime, interrupt=interrupt
+            )
             trainer = build_trainer(
                 recipe, model=model, data=data, batches=len(loaders.train), runtime=runtime, checkpoints=checkpoints
             )
@@ -165,13 +171,14 @@ def run(recipe: Recipe, *, directory: RunDirectory) -> str:
 
 
 def evaluate(recipe: Recipe, *, directory: RunDirectory) -> str:
-    """Judge the best model of a run again, on the data of `recipe`; the report counts one more test evaluation."""
+    """Judge the best model of a run again, on the run's own splits; the report counts one more test evaluation."""
     clock = Stopwatch()
     with directory:
         runtime = recipe.runtime.build()
         with clock("data"):
             data = splits.build(recipe.data)
         preprocessing = best_model(directory, class_names=data.class_names, trust=recipe.model.trust).preprocessing
+        require_same_splits(directory, data.hashes())
         loaders = build_loaders(recipe, data=data, preprocessing=preprocessing, runtime=runtime)
         return judge_best(recipe, directory=directory, data=data, loaders=loaders, runtime=runtime, clock=clock)
 
@@ -249,7 +256,13 @@ def build_trainer(
 
 
 def build_checkpoints(
-    recipe: Recipe, *, directory: RunDirectory, data: Data, model: Classifier, interrupt: Interrupt
+    recipe: Recipe,
+    *,
+    directory: RunDirectory,
+    data: Data,
+    model: Classifier,
+    runtime: Runtime,
+    interrupt: Interrupt,
 ) -> Checkpoints:
     """What saves the run, having made sure that the disk has room for it."""
     weights = sum(tensor.nbytes for tensor in model.state_dict().values())
@@ -268,6 +281,8 @@ def build_checkpoints(
         },
         **{f"{split} split": digest for split, digest in data.hashes().items()},
         **settings,
+        "device": runtime.device.type,
+        "precision": runtime.precision,
     }
     write = partial(write_best, class_names=data.class_names, source=config.dump(recipe))
     return Checkpoints(directory, identity=identity, write_model=write, interrupt=interrupt)

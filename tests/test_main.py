@@ -142,6 +142,27 @@ def test_evaluating_on_other_classes_is_refused(images: Path, tmp_path: Path, ca
     assert "differ first at number 1" in refused(capsys, go(other, out, "evaluate"))
 
 
+def test_evaluating_on_other_splits_is_refused(images: Path, tmp_path: Path, capsys):
+    """Its test images might be among those that were trained on."""
+    out = tmp_path / "run"
+    assert go(images, out, "train") == 0
+    assert "test split" in refused(capsys, go(images, out, "evaluate", "data.split_seed=7"))
+    assert json.loads((out / "metrics.json").read_text())["test_evaluations"] == 1
+
+
+def test_a_config_that_returns_another_dataclass_is_refused(tmp_path: Path, capsys):
+    file = tmp_path / "mine.py"
+    file.write_text("from finegrain.models.config import ModelConfig\ndef config():\n    return ModelConfig()\n")
+    assert "returned no Recipe" in refused(capsys, main.main(["--config", str(file)]))
+
+
+def test_capital_split_folders_are_splits_and_no_classes(tmp_path: Path):
+    for split in ("Train", "Test"):
+        make_images(tmp_path / "images" / split)
+    assert go(tmp_path / "images", tmp_path / "run", "train") == 0
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["splits"]["test"]["count"] == 20
+
+
 def test_help_costs_less_than_a_third_of_importing_torch():
     """Judged by imports, as tests never time: none of the slow libraries is loaded."""
     code = "import atexit, sys, main; atexit.register(lambda: print(*sys.modules)); main.main(['--help'])"

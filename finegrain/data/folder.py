@@ -16,7 +16,10 @@ _READABLE = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 # Photographs that cannot be read are rows too, so that they are refused by name and not passed over in silence.
 _UNREADABLE = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd", ".dng", ".cr2", ".nef", ".arw", ".raw")
 _IMAGES = frozenset(_READABLE + _UNREADABLE)
-_SPLITS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+_SPLITS: dict[str, Split] = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+    "testing": "test",
+}  # fmt: skip
 _SYSTEM = frozenset({"thumbs.db", "desktop.ini", "$recycle.bin", "system volume information", "@eadir", "lost+found"})
 
 _Row = tuple[str, Split | None, str]
@@ -53,7 +56,7 @@ def read_class_folders(root: Path, *, max_pixels: int) -> Table:
         DataError: The folders do not make a dataset; all faults at once.
     """
     tree = _Tree(root)
-    if any((root / name).is_dir() for name in _SPLITS):
+    if root.is_dir() and any(entry.name.lower() in _SPLITS and entry.is_dir() for entry in root.iterdir()):
         tree.read_splits()
     else:
         tree.read_classes("", None)
@@ -79,8 +82,9 @@ class _Tree:
     def read_splits(self) -> None:
         """Add the images of each split's folder."""
         for entry in self._entries(""):
-            if entry.name in _SPLITS and entry.is_dir():
-                self.read_classes(entry.name, _SPLITS[entry.name])
+            split = _SPLITS.get(entry.name.lower())
+            if split is not None and entry.is_dir():
+                self.read_classes(entry.name, split)
             else:
                 self.others[entry.name] += 1
 

@@ -94,6 +94,23 @@ def read_state(folder: Path, *, identity: Mapping[str, Any]) -> dict[str, Any]:
     return state
 
 
+def require_same_splits(directory: RunDirectory, hashes: Mapping[str, str]) -> None:
+    """Refuse data other than the run's: its test images might be among those that were trained on.
+
+    Args:
+        directory: Of the run.
+        hashes: Digest of each split of the data at hand.
+
+    Raises:
+        CheckpointError: A split differs, or the checkpoint is damaged.
+    """
+    folder = directory.newest("latest")
+    if folder is not None:
+        saved = json.loads((folder / _STATE).read_text())["identity"]
+        present = {f"{split} split": digest for split, digest in hashes.items()}
+        _compare({key: saved.get(key) for key in present}, present, folder)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Course:
     """How a run's training went."""

@@ -275,8 +275,8 @@ class Trainer:
         progress.epoch, progress.batch, progress.loss_sum, progress.images = progress.epoch + 1, 0, 0.0, 0
         self.schedule.epoch_end(improved=is_best)
         self._log(row, is_best)
-        on_epoch(row)
         self.keeper.save(self, is_best=is_best)
+        on_epoch(row)
         self.keeper.stop_if_asked(self)
 
     def _log(self, row: dict[str, float], is_best: bool) -> None:

@@ -51,6 +51,11 @@ class ModelConfig:
             WeightsError: The name or the weights cannot be used.
         """
         path = self._path()
+        if path is not None and not path.exists():
+            remedy = "name a file or folder that exists, or set FINEGRAIN_DATA to the folder above it"
+            raise WeightsError(
+                fault("no weights file here", got=str(path), expected="a tag, a file or a folder", remedy=remedy)
+            )
         folder = None if path is None else folder_at(path)
         architecture = self._architecture(folder)
         tag = self.weights if path is None else architecture.library.tag_of_file(architecture.name, path.name)
