@@ -17,7 +17,7 @@ class FinegrainSide:
     def __init__(self, job: Job) -> None:
         recipe = benchmark_recipe(job)
         runtime = recipe.runtime.build()
-        data = splits.build(recipe.data)
+        data = splits.build(recipe.data, recipe.data.table())
         self.model = build_model(recipe, num_classes=len(data.class_names), runtime=runtime)
         self._loaders = build_loaders(recipe, data=data, preprocessing=self.model.preprocessing, runtime=runtime)
         self._clock = _StepClock()
@@ -62,7 +62,7 @@ class _StepClock:
     def save(self, trainer: Trainer, *, is_best: bool) -> None:
         """Save nothing."""
 
-    def stop_if_asked(self, trainer: Trainer) -> None:
-        """Read the clock; `images` is zero again once the epoch has been validated."""
-        if trainer.progress.images:
+    def stop_if_asked(self, trainer: Trainer, *, saved: bool = False) -> None:
+        """Read the clock after a step, not in the validation nor after it."""
+        if trainer.model.training and trainer.progress.images:
             self.cost = self._meter.read(trainer.progress.images)

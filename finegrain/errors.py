@@ -29,6 +29,10 @@ class OutputError(FinegrainError):
     """The output directory cannot be written: missing rights, in use, or the disk is full."""
 
 
+class DeviceError(FinegrainError):
+    """The device lacks the memory or an operation."""
+
+
 class NumericsError(FinegrainError):
     """Training met a loss or gradient that is not finite."""
 

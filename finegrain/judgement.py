@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from finegrain.data.base import Data
 from finegrain.data.loader import Loader
-from finegrain.engine.checkpoint import read_course
+from finegrain.engine.checkpoint import Course
 from finegrain.engine.evaluate import Predictions, predict
 from finegrain.errors import CheckpointError, fault
 from finegrain.metrics.classification import evaluate_predictions
@@ -22,12 +22,16 @@ from finegrain.report.report import Report
 from finegrain.runtime import Runtime, Stopwatch, environment
 from finegrain.storage import RunDirectory
 
+REPORT = "report.html"
+"""Written last of all: where it lies, the run was judged."""
 SHOWN_MISTAKES = 24
 _COUNT = "test_evaluations.json"
 
 
-def best_model(directory: RunDirectory, *, class_names: Sequence[str], trust: bool = False) -> Classifier:
-    """The best model of a run, whose classes must be those of the data, in the same order.
+def best_model(
+    directory: RunDirectory, *, class_names: Sequence[str], runtime: Runtime, trust: bool = False
+) -> Classifier:
+    """The best model of a run on its device, whose classes must be those of the data, in the same order.
 
     Raises:
         CheckpointError: There is none, it is damaged, or its classes differ.
@@ -40,14 +44,23 @@ def best_model(directory: RunDirectory, *, class_names: Sequence[str], trust: bo
     model, saved_names = load_folder(folder, trust=trust)
     if saved_names != tuple(class_names):
         raise CheckpointError(_class_difference(saved_names, class_names))
+    runtime.place_model(model)
     return model
+
+
+def judged(directory: RunDirectory) -> bool:
+    """Whether a run is complete: it has a report and a sound best model.
+
+    Raises:
+        CheckpointError: The best model is damaged.
+    """
+    return (directory.path / REPORT).exists() and directory.newest("best") is not None
 
 
 def judge(
     model: Classifier,
     *,
-    name: str,
-    recipe_source: str,
+    course: Course,
     directory: RunDirectory,
     data: Data,
     val: Loader,
@@ -58,10 +71,9 @@ def judge(
     """Predict val and test, and write the report into `directory`.
 
     Args:
-        model: On its device, frozen as it was trained: its census is reported.
-        name: The recipe's name.
-        recipe_source: The resolved recipe as Python.
-        directory: Open; holds the run's checkpoints.
+        model: On its device.
+        course: How it was trained.
+        directory: Open; the run's.
         data: The splits.
         val: Loads `data.val` in its order.
         test: Loads `data.test` in its order.
@@ -79,21 +91,21 @@ def judge(
         on_test = see(test, title="test")
     with clock("gallery"):
         mistakes = _mistakes(data, on_test)
-    census, course = model.census(), read_course(directory)
+    seconds = clock.seconds | {"training": course.seconds}
     report = Report(
-        name=name,
+        name=course.identity["name"],
         class_names=data.class_names,
         val=evaluate_predictions(on_val.labels, on_val.probabilities),
         test=evaluate_predictions(on_test.labels, on_test.probabilities),
         predictions=on_test,
         test_evaluations=test_evaluations,
-        parameters=Parameters(total=census.total, trainable=census.trainable),
+        parameters=Parameters(total=model.census().total, trainable=course.identity["trainable parameters"]),
         splits=_split_records(data),
         history=course.history,
         best_epoch=course.best_epoch,
         mistakes=mistakes,
-        recipe_source=recipe_source,
-        seconds=clock.seconds,
+        recipe_source=(directory.path / "config.py").read_text(encoding="utf-8", errors="surrogateescape"),
+        seconds=seconds,
         peak_memory_bytes=runtime.peak_memory_bytes(),
         environment=environment(runtime),
         dropped=[(entry.path, entry.reason) for entry in data.dropped],

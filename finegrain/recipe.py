@@ -1,6 +1,7 @@
 """The recipe of a run and the one path that carries it out: data, model, training, one test, report."""
 
 import logging
+import math
 import re
 import secrets
 from collections.abc import Sequence
@@ -17,13 +18,13 @@ from finegrain.data import splits
 from finegrain.data.base import Data, DataConfig
 from finegrain.data.loader import Loader
 from finegrain.data.transforms import AugmentConfig, eval_transform
-from finegrain.engine.checkpoint import Checkpoints, require_same_splits
+from finegrain.engine.checkpoint import Checkpoints, read_course
 from finegrain.engine.ema import WeightEMA
 from finegrain.engine.history import TensorBoardLog
 from finegrain.engine.interrupt import Interrupt
 from finegrain.engine.trainer import TrainConfig, Trainer
 from finegrain.errors import ConfigError, OutputError, fault
-from finegrain.judgement import best_model, judge
+from finegrain.judgement import REPORT, best_model, judge, judged
 from finegrain.losses.base import LossConfig
 from finegrain.models.classifier import Classifier
 from finegrain.models.config import ModelConfig
@@ -33,7 +34,7 @@ from finegrain.optim.base import OptimConfig
 from finegrain.optim.penalty import PenaltyConfig
 from finegrain.optim.schedule import ScheduleConfig
 from finegrain.preprocessing import Preprocessing
-from finegrain.runtime import Runtime, RuntimeConfig, Stopwatch, seed_of
+from finegrain.runtime import Runtime, RuntimeConfig, Stopwatch, device_faults, seed_of
 from finegrain.storage import RunDirectory
 from finegrain.tuning.base import Tuning
 
@@ -150,12 +151,13 @@ def run(recipe: Recipe, *, directory: RunDirectory) -> str:
     A directory that holds checkpoints of this recipe is gone on with, from the newest.
     """
     clock = Stopwatch()
-    with directory:
+    with directory, device_faults():
         runtime = recipe.runtime.build()
-        with clock("data"):
-            data = splits.build(recipe.data)
+        table = recipe.data.table()
         with clock("model"):
-            model = build_model(recipe, num_classes=len(data.class_names), runtime=runtime)
+            model = build_model(recipe, num_classes=len(table.class_names), runtime=runtime)
+        with clock("data"):
+            data = splits.build(recipe.data, table)
         loaders = build_loaders(recipe, data=data, preprocessing=model.preprocessing, runtime=runtime)
         with clock("training"), Interrupt() as interrupt, TensorBoardLog(directory.path / "tensorboard") as log:
             checkpoints = build_checkpoints(
@@ -164,53 +166,68 @@ def run(recipe: Recipe, *, directory: RunDirectory) -> str:
             trainer = build_trainer(
                 recipe, model=model, data=data, batches=len(loaders.train), runtime=runtime, checkpoints=checkpoints
             )
-            checkpoints.resume(trainer)
+            if checkpoints.resume(trainer) and trainer.finished and judged(directory):
+                return f"{recipe.name}: finished before, nothing is left to do\n{directory.path / REPORT}"
             directory.write("config.py", config.dump(recipe))
             trainer.fit(loaders.train, loaders.val, on_epoch=log)
-        return judge_best(recipe, directory=directory, data=data, loaders=loaders, runtime=runtime, clock=clock)
+        best = best_model(directory, class_names=data.class_names, runtime=runtime, trust=recipe.model.trust)
+        return judge(
+            best,
+            course=read_course(directory),
+            directory=directory,
+            data=data,
+            val=loaders.val,
+            test=loaders.test,
+            runtime=runtime,
+            clock=clock,
+        )
 
 
 def evaluate(recipe: Recipe, *, directory: RunDirectory) -> str:
     """Judge the best model of a run again, on the run's own splits; the report counts one more test evaluation."""
     clock = Stopwatch()
-    with directory:
+    with directory, device_faults():
         runtime = recipe.runtime.build()
+        table = recipe.data.table()
+        best = best_model(directory, class_names=table.class_names, runtime=runtime, trust=recipe.model.trust)
+        course = read_course(directory)
         with clock("data"):
-            data = splits.build(recipe.data)
-        preprocessing = best_model(directory, class_names=data.class_names, trust=recipe.model.trust).preprocessing
-        require_same_splits(directory, data.hashes())
-        loaders = build_loaders(recipe, data=data, preprocessing=preprocessing, runtime=runtime)
-        return judge_best(recipe, directory=directory, data=data, loaders=loaders, runtime=runtime, clock=clock)
-
-
-def judge_best(
-    recipe: Recipe, *, directory: RunDirectory, data: Data, loaders: Loaders, runtime: Runtime, clock: Stopwatch
-) -> str:
-    """Evaluate the best model and write the report; return the result in one line."""
-    model = best_model(directory, class_names=data.class_names, trust=recipe.model.trust)
-    recipe.tuning.apply(model)
-    runtime.place_model(model)
-    return judge(
-        model,
-        name=recipe.name,
-        recipe_source=config.dump(recipe),
-        directory=directory,
-        data=data,
-        val=loaders.val,
-        test=loaders.test,
-        runtime=runtime,
-        clock=clock,
-    )
+            data = splits.build(recipe.data, table)
+        course.require_same_splits(data.hashes())
+        loaders = build_loaders(recipe, data=data, preprocessing=best.preprocessing, runtime=runtime)
+        return judge(
+            best,
+            course=course,
+            directory=directory,
+            data=data,
+            val=loaders.val,
+            test=loaders.test,
+            runtime=runtime,
+            clock=clock,
+        )
 
 
 def build_model(recipe: Recipe, *, num_classes: int, runtime: Runtime) -> Classifier:
     """The classifier on its device, with what the tuning freezes frozen."""
     torch.manual_seed(seed_of(recipe.seed, "weights"))
     model = recipe.model.build(num_classes=num_classes)
+    _check_train_size(recipe.augment.image_size, model)
     recipe.tuning.apply(model)
     runtime.place_model(model)
     logger.info("%s: %s", model.architecture, model.census())
     return model
+
+
+def _check_train_size(size: int | None, model: Classifier) -> None:
+    if model.fixed_size and size not in (None, model.preprocessing.image_size):
+        raise ConfigError(
+            fault(
+                f"{model.architecture} takes images of one size, in training as in evaluation",
+                got=f"augment.image_size={size}",
+                expected=f"none, or {model.preprocessing.image_size}",
+                remedy="set model.image_size instead",
+            )
+        )
 
 
 def build_loaders(recipe: Recipe, *, data: Data, preprocessing: Preprocessing, runtime: Runtime) -> Loaders:
@@ -281,6 +298,7 @@ def build_checkpoints(
         },
         **{f"{split} split": digest for split, digest in data.hashes().items()},
         **settings,
+        "trainable parameters": model.census().trainable,
         "device": runtime.device.type,
         "precision": runtime.precision,
     }
@@ -306,5 +324,6 @@ def plan(recipe: Recipe) -> str:
     else:
         images = facts.train if facts.val else round(facts.train * (1 - recipe.data.val_fraction))
         steps = -(-images // (recipe.train.batch_size * recipe.train.accumulate_steps))
-        lines.append(f"{images:,} train images: {steps:,} an epoch, {steps * recipe.train.epochs:,} steps in all")
+        in_all = min(steps * recipe.train.epochs, recipe.train.max_steps or math.inf)
+        lines.append(f"{images:,} train images: {steps:,} an epoch, {in_all:,} steps in all")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from finegrain.config import Count, CountOrZero
-from finegrain.errors import ConfigError, fault
+from finegrain.errors import ConfigError, DeviceError, fault
 
 Precision = Literal["fp32", "bf16", "fp16"]
 _RECORDED = ("torch", "torchvision", "timm", "albumentations", "numpy", "pillow", "simplejpeg", "scikit-learn")
@@ -114,6 +114,30 @@ class RuntimeConfig:
             num_workers=self.num_workers,
             deterministic=self.deterministic,
         )
+
+
+@contextmanager
+def device_faults() -> Iterator[None]:
+    """Say in one message what the device cannot do.
+
+    Raises:
+        DeviceError: Its memory is used up, or an operation has no deterministic form.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in reason:
+            remedy = "lower train.batch_size (and raise train.accumulate_steps by as much), or train fewer layers"
+            raise DeviceError(
+                fault("the device's memory is used up", got=reason, expected="room for one batch", remedy=remedy)
+            ) from error
+        if "does not have a deterministic implementation" in reason:
+            remedy = "set runtime.deterministic=false"
+            raise DeviceError(
+                fault("an operation is not deterministic", got=reason, expected="one that is", remedy=remedy)
+            ) from error
+        raise
 
 
 def environment(runtime: Runtime) -> dict[str, str]:

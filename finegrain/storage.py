@@ -111,9 +111,9 @@ class RunDirectory:
         """Refuse to begin what the disk cannot hold.
 
         Raises:
-            OutputError: Fewer than `needed` bytes are free.
+            OutputError: Fewer than `needed` bytes are free or taken by checkpoints that new ones will replace.
         """
-        free = shutil.disk_usage(self.path).free
+        free = shutil.disk_usage(self.path).free + sum(_size(folder) for folder in self._checkpoints.iterdir())
         if free < needed:
             raise OutputError(
                 fault(

@@ -135,6 +135,41 @@ def test_a_directory_with_a_run_is_refused_unless_resumed(images: Path, tmp_path
     assert "--resume" in refused(capsys, go(images, out, "train"))
 
 
+def test_resuming_a_finished_run_does_not_look_at_test_again(images: Path, tmp_path: Path, capsys):
+    out = tmp_path / "run"
+    assert go(images, out, "train") == 0
+    before = (out / "metrics.json").read_bytes()
+    assert go(images, out, "train", "--resume") == 0
+    assert "nothing is left to do" in capsys.readouterr().out
+    assert (out / "metrics.json").read_bytes() == before
+    (out / "report.html").unlink()  # as if it had been killed before the report
+    assert go(images, out, "train", "--resume") == 0
+    assert (out / "report.html").exists()
+
+
+def test_the_report_is_of_the_run_whatever_the_command_line_of_evaluate_says(images: Path, tmp_path: Path):
+    out = tmp_path / "run"
+    assert go(images, out, "train", "optim.lr=0.0123") == 0
+    before = json.loads((out / "metrics.json").read_text())
+    assert go(images, out, "evaluate", "name=other", "runtime.threads=1") == 0
+    after = json.loads((out / "metrics.json").read_text())
+    for key in ("name", "parameters", "test"):
+        assert after[key] == before[key]
+    assert after["seconds_by_phase"]["training"] == pytest.approx(before["seconds_by_phase"]["training"])
+    assert "0.0123" in (out / "report.html").read_text()
+
+
+def test_a_wrong_model_is_met_before_the_images_are_read(images: Path, tmp_path: Path, capsys):
+    (images / "jay" / "3.png").write_bytes(b"")
+    assert "resnet99" in refused(capsys, go(images, tmp_path / "a", "train", "model.name=resnet99"))
+
+
+def test_a_vit_cannot_be_trained_at_another_size_than_it_evaluates(images: Path, tmp_path: Path, capsys):
+    words = ("train", "model.name=timm/test_vit", "augment.image_size=64")
+    assert "model.image_size" in refused(capsys, go(images, tmp_path / "a", *words))
+    assert go(images, tmp_path / "b", "train", "augment.image_size=64") == 0
+
+
 def test_evaluating_on_other_classes_is_refused(images: Path, tmp_path: Path, capsys):
     out = tmp_path / "run"
     assert go(images, out, "train") == 0

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from finegrain import runtime as module
-from finegrain.errors import ConfigError
-from finegrain.runtime import Runtime, RuntimeConfig, Stopwatch, environment, seed_of
+from finegrain.errors import ConfigError, DeviceError
+from finegrain.runtime import Runtime, RuntimeConfig, Stopwatch, device_faults, environment, seed_of
 
 CPU = Runtime(device=torch.device("cpu"), precision="fp32", channels_last=True, num_workers=0, deterministic=True)
 
@@ -165,3 +165,30 @@ def test_phases_of_one_name_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyError), clock("data"):
         raise KeyError
     assert clock.seconds == {"data": 2.5, "training": 0.25}
+
+
+# What the device cannot do
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore"), "lower train.batch_size"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "lower train.batch_size"),
+        (RuntimeError("foo does not have a deterministic implementation, but"), "runtime.deterministic=false"),
+    ],
+)
+def test_what_a_device_cannot_do_is_one_message(error: RuntimeError, remedy: str) -> None:
+    with pytest.raises(DeviceError, match=remedy) as caught, device_faults():
+        raise error
+    assert "\n" not in str(caught.value)
+
+
+def test_memory_that_no_machine_has_is_one_message() -> None:
+    with pytest.raises(DeviceError, match="used up"), device_faults():
+        torch.empty(1 << 50, dtype=torch.uint8)
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), device_faults():
+        torch.zeros(2, 3) @ torch.zeros(2, 3)

@@ -15,14 +15,17 @@ from finegrain.errors import DataError, fault, fault_list, printable
 _SHOWN = 20
 
 
-def build(config: DataConfig) -> Data:
-    """Read the dataset of `config`, check every image file, and carve the splits it does not ship.
+def build(config: DataConfig, table: Table) -> Data:
+    """Check every image file of a table, and carve the splits it does not ship.
+
+    Args:
+        config: Says how.
+        table: `config.table()`.
 
     Raises:
-        DataError: As the layout's `table`; an image cannot be read and `on_bad` is "error"; a class has no train
-            image; nothing is left to validate or test on; one image or one group lies in two splits.
+        DataError: An image cannot be read and `on_bad` is "error"; a class has no train image; nothing is left to
+            validate or test on; one image or one group lies in two splits.
     """
-    table = config.table()
     samples, dropped, file_notes = table.samples, tuple[Dropped, ...](), list[str]()
     source: Source = table.source
     if isinstance(source, FileSource):  # arrays and drawings cannot be damaged one by one
@@ -33,7 +36,7 @@ def build(config: DataConfig) -> Data:
     splits, notes = _fill(samples, config)
     _check(splits, table.class_names)
     if isinstance(source, FileSource) and config.pixel_cache is not None:
-        source = PixelCache(Path(config.pixel_cache), samples, source)
+        source = PixelCache(Path(config.pixel_cache).expanduser(), samples, source)
     notes = [*table.notes, *_size_notes(config.facts, table), *notes, *file_notes]
     notes += _class_notes(splits, table.class_names)
     if dropped:

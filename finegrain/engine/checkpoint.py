@@ -51,14 +51,15 @@ class Checkpoints:
             self._directory.save("best", lambda folder: self._write_model(trainer.evaluated_model, folder))
         self._directory.save("latest", lambda folder: write_state(folder, trainer.state(), identity=self._identity))
 
-    def stop_if_asked(self, trainer: Trainer) -> None:
-        """Save and leave when a signal came.
+    def stop_if_asked(self, trainer: Trainer, *, saved: bool = False) -> None:
+        """Save, unless it was `saved` just now, and leave when a signal came.
 
         Raises:
             Interrupted: After saving.
         """
         if self._interrupt.signal is not None:
-            self.save(trainer, is_best=False)
+            if not saved:
+                self.save(trainer, is_best=False)
             where = f"epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
             raise Interrupted(self._interrupt.signal, where=where)
 
@@ -94,45 +95,55 @@ def read_state(folder: Path, *, identity: Mapping[str, Any]) -> dict[str, Any]:
     return state
 
 
-def require_same_splits(directory: RunDirectory, hashes: Mapping[str, str]) -> None:
-    """Refuse data other than the run's: its test images might be among those that were trained on.
-
-    Args:
-        directory: Of the run.
-        hashes: Digest of each split of the data at hand.
-
-    Raises:
-        CheckpointError: A split differs, or the checkpoint is damaged.
-    """
-    folder = directory.newest("latest")
-    if folder is not None:
-        saved = json.loads((folder / _STATE).read_text())["identity"]
-        present = {f"{split} split": digest for split, digest in hashes.items()}
-        _compare({key: saved.get(key) for key in present}, present, folder)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Course:
-    """How a run's training went."""
+    """Which run it was, and how its training went."""
 
+    folder: Path
+    """The checkpoint that says so."""
+    identity: Mapping[str, Any]
+    """What the run shares with its checkpoints: its settings by their keys, the digests of its splits."""
     history: list[dict[str, float]]
     """One row an epoch, with timm's column names."""
+    seconds: float
+    """Time spent training, over all resumptions."""
     best_epoch: int | None
     """The epoch of the best model, counted from 0."""
 
+    def require_same_splits(self, hashes: Mapping[str, str]) -> None:
+        """Refuse data other than the run's: its test images might be among those that were trained on.
+
+        Args:
+            hashes: Digest of each split of the data at hand.
+
+        Raises:
+            CheckpointError: A split differs.
+        """
+        present = {f"{split} split": digest for split, digest in hashes.items()}
+        _compare({key: self.identity.get(key) for key in present}, present, self.folder)
+
 
 def read_course(directory: RunDirectory) -> Course:
-    """How the training went whose checkpoints lie in `directory`; nothing where there are none.
+    """How the training went whose checkpoints lie in `directory`.
 
     Raises:
-        CheckpointError: The newest is damaged.
+        CheckpointError: There are none, or the newest is damaged.
     """
     folder = directory.newest("latest")
     if folder is None:
-        return Course(history=[], best_epoch=None)
-    parts = dict(json.loads((folder / _STATE).read_text())["state"][_ITEMS])
+        raise CheckpointError(
+            fault(f"{directory.path} has no checkpoint", got="none", expected="a trained run", remedy="train first")
+        )
+    content = json.loads((folder / _STATE).read_text())
+    parts = dict(content["state"][_ITEMS])
     progress, best = _join(parts["progress"], {}), _join(parts["best"], {})
-    return Course(history=progress["history"], best_epoch=best["epoch"])
+    return Course(
+        folder=folder,
+        identity=content["identity"],
+        history=progress["history"],
+        seconds=progress["seconds"],
+        best_epoch=best["epoch"],
+    )
 
 
 def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:

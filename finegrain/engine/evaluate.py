@@ -1,5 +1,6 @@
 """Predict every image of a split once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,13 @@ class Predictions:
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, loader: Loader, *, preprocessing: Preprocessing, runtime: Runtime, title: str
+    model: nn.Module,
+    loader: Loader,
+    *,
+    preprocessing: Preprocessing,
+    runtime: Runtime,
+    title: str,
+    each_batch: Callable[[], None] = lambda: None,
 ) -> Predictions:
     """Run `model` in eval mode over every image of `loader`, each exactly once.
 
@@ -37,6 +44,7 @@ def predict(
         preprocessing: What the model expects of images.
         runtime: Gives the device and the precision.
         title: Shown beside the progress bar.
+        each_batch: Called after each batch; may raise to stop.
     """
     was_training = model.training
     model.eval()
@@ -46,6 +54,7 @@ def predict(
         with runtime.autocast():
             logits.append(model(images).float())
         labels.append(batch.labels)
+        each_batch()
     model.train(was_training)
     return Predictions(
         paths=tuple(sample.path for sample in loader.samples),

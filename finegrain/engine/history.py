@@ -1,11 +1,14 @@
 """The curves of a run, live, in TensorBoard's format."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from torch.utils.tensorboard import SummaryWriter
+
+from finegrain.errors import OutputError, fault
 
 
 class TensorBoardLog:
@@ -16,18 +19,44 @@ class TensorBoardLog:
         self._folder = folder
 
     def __enter__(self) -> Self:
-        """Open the event file."""
-        self._writer = SummaryWriter(str(self._folder))
+        """Open the event file.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        with self._told():
+            self._writer = SummaryWriter(str(self._folder))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Bring everything to the disk."""
-        self._writer.close()
+        """Bring everything to the disk; a disk that refuses has said so before."""
+        with suppress(OSError):
+            self._writer.close()
 
     def __call__(self, row: Mapping[str, float]) -> None:
-        """Add one row of the history: `train_loss`, `eval_top1` and so on over epochs."""
-        for name in row.keys() - {"epoch"}:
-            self._writer.add_scalar(name.replace("_", "/", 1), row[name], int(row["epoch"]))
-        self._writer.flush()
+        """Add one row of the history: `train_loss`, `eval_top1` and so on over epochs.
+
+        Raises:
+            OutputError: The disk is full or refuses.
+        """
+        with self._told():
+            for name in row.keys() - {"epoch"}:
+                self._writer.add_scalar(name.replace("_", "/", 1), row[name], int(row["epoch"]))
+            self._writer.flush()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            remedy = "free some space, mend the rights, or choose another --out; --resume goes on"
+            raise OutputError(
+                fault(
+                    f"{self._folder} cannot be written",
+                    got=error.strerror or str(error),
+                    expected="a writable folder with room",
+                    remedy=remedy,
+                )
+            ) from error

@@ -69,8 +69,10 @@ class Progress:
     """Sum of the losses of the unfinished epoch's batches, each weighted by its images."""
     images: int = 0
     """Images seen in the unfinished epoch."""
+    epoch_seconds: float = 0.0
+    """Time spent on the unfinished epoch, over all resumptions."""
     seconds: float = 0.0
-    """Time spent training, over all resumptions."""
+    """Time spent on the finished epochs, over all resumptions."""
     history: list[dict[str, float]] = field(default_factory=list)
     """One row an epoch, with timm's column names."""
 
@@ -82,8 +84,8 @@ class Keeper(Protocol):
         """Save the trainer's state, and its model as the best so far when `is_best`."""
         ...
 
-    def stop_if_asked(self, trainer: "Trainer") -> None:
-        """Save and raise when a signal asked for a stop."""
+    def stop_if_asked(self, trainer: "Trainer", *, saved: bool = False) -> None:
+        """Save, unless it was `saved` just now, and raise when a signal asked for a stop."""
         ...
 
 
@@ -140,12 +142,11 @@ class Trainer:
         Raises:
             NumericsError: A loss or gradient is not finite.
         """
+        self._resumed = time.monotonic()
         while not self.finished:
-            started = time.monotonic()
             if not self._steps_used_up:
                 self._train_epoch(train)
-            row = self._validate(val) | {"seconds": time.monotonic() - started}
-            self._finish_epoch(row, on_epoch)
+            self._finish_epoch(self._validate(val), on_epoch)
         return self.progress.history
 
     @property
@@ -167,24 +168,36 @@ class Trainer:
             batches, total=len(loader), initial=progress.batch, desc=title, leave=False, disable=None, unit="batch"
         ):
             paths = [loader.samples[int(i)].path for i in batch.indices]
-            self._accumulate(batch, paths, group=self._group_size(len(loader)))
+            self._accumulate(batch, paths, share=len(paths) / self._group_images(loader))
             progress.batch += 1
             if progress.batch % self.config.accumulate_steps and progress.batch < len(loader):
                 continue
             self._step(paths)
             if self.config.save_steps and progress.step % self.config.save_steps == 0 and progress.batch < len(loader):
+                self._note_time()
                 self.keeper.save(self, is_best=False)
-            self.keeper.stop_if_asked(self)
+            self._stop_if_asked()
             if self._steps_used_up:
                 break
 
-    def _group_size(self, batches: int) -> int:
-        """Batches in the current accumulation group: the epoch's last group may be short."""
-        start = self.progress.batch - self.progress.batch % self.config.accumulate_steps
-        return min(self.config.accumulate_steps, batches - start)
+    def _note_time(self) -> None:
+        """Add the time since the last call to the epoch's."""
+        now = time.monotonic()
+        self.progress.epoch_seconds += now - self._resumed
+        self._resumed = now
 
-    def _accumulate(self, batch: Batch, paths: list[str], group: int) -> None:
-        """Add one batch's share of the group's gradient."""
+    def _stop_if_asked(self) -> None:
+        self._note_time()
+        self.keeper.stop_if_asked(self)
+
+    def _group_images(self, loader: Loader) -> int:
+        """Images of the current accumulation group: the epoch's last group, and its last batch, may be short."""
+        whole = self.config.accumulate_steps * loader.batch_size
+        start = self.progress.batch // self.config.accumulate_steps * whole
+        return min(whole, len(loader) * loader.batch_size - start, len(loader.samples) - start)
+
+    def _accumulate(self, batch: Batch, paths: list[str], share: float) -> None:
+        """Add one batch's gradient, weighted by its `share` of the group's images."""
         seed = seed_of(self.seed, "batch", self.progress.epoch, self.progress.batch)
         torch.manual_seed(seed)
         images = normalize(self.runtime.place_images(batch.images), self.preprocessing)
@@ -198,7 +211,7 @@ class Trainer:
         if not torch.isfinite(loss.detach()):
             raise self._diverged("loss", value, paths)
         penalty = self.penalty()
-        self.scaler.scale((loss if penalty is None else loss + penalty) / group).backward()
+        self.scaler.scale((loss if penalty is None else loss + penalty) * share).backward()
         self.progress.loss_sum += value * len(paths)
         self.progress.images += len(paths)
 
@@ -260,6 +273,7 @@ class Trainer:
             preprocessing=self.preprocessing,
             runtime=self.runtime,
             title="validation",
+            each_batch=self._stop_if_asked,
         )
         metrics = evaluate_predictions(predictions.labels, predictions.probabilities)
         row |= {"eval_loss": metrics.loss, "eval_top1": metrics.top1, "eval_top5": metrics.top5}
@@ -268,8 +282,10 @@ class Trainer:
     def _finish_epoch(self, row: dict[str, float], on_epoch: Callable[[Mapping[str, float]], None]) -> None:
         """Record the epoch, then save: a checkpoint at an epoch's end starts the next one."""
         progress = self.progress
+        self._note_time()
+        row |= {"seconds": progress.epoch_seconds}
         progress.history.append(row)
-        progress.seconds += row["seconds"]
+        progress.seconds, progress.epoch_seconds = progress.seconds + progress.epoch_seconds, 0.0
         monitored = row[f"eval_{self.config.monitor}"]
         is_best = self.best.update(monitored, progress.epoch)
         progress.epoch, progress.batch, progress.loss_sum, progress.images = progress.epoch + 1, 0, 0.0, 0
@@ -277,7 +293,7 @@ class Trainer:
         self._log(row, is_best)
         self.keeper.save(self, is_best=is_best)
         on_epoch(row)
-        self.keeper.stop_if_asked(self)
+        self.keeper.stop_if_asked(self, saved=True)
 
     def _log(self, row: dict[str, float], is_best: bool) -> None:
         numbers = {key: value for key, value in row.items() if key not in ("epoch", "seconds")}

@@ -54,6 +54,7 @@ def build_classifier(
         head=head,
         matcher=library.matcher(network),
         model_args=arguments,
+        fixed_size=bool(library.model_args(name, preprocessing.image_size)),
     )
 
 

@@ -80,6 +80,8 @@ def fit(network: nn.Module, tensors: Mapping[str, Tensor], *, head: str, source:
         logger.info("%s: the head starts anew; dropped: %s", source, shapes or "none in the file")
         found = {name: tensor for name, tensor in found.items() if name not in head_names}
     else:
+        if new_head and head_names:
+            logger.info("%s: its head is kept, since it has as many outputs as there are classes", source)
         head_names = set()
     for name in found.keys() & wanted.keys():
         if found[name].shape != wanted[name].shape and _is_position_embedding(name, found[name]):

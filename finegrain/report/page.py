@@ -64,7 +64,6 @@ def _content(record: Record) -> dict[str, Any]:
         "classes": sorted(record.test.per_class, key=lambda row: (row.n == 0, row.f1)),
         "mistakes": [_figure(mistake, names) for mistake in record.mistakes],
         "recipe": printable(record.recipe_source),
-        "changed": [(key, one_line(repr(old)), one_line(repr(new))) for key, (old, new) in record.changed.items()],
         "environment": _lines(record.environment),
         "dropped": [(one_line(path), one_line(reason)) for path, reason in record.dropped],
         "dropped_shown": DROPPED_SHOWN,

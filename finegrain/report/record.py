@@ -85,8 +85,6 @@ class Record:
     """Surest first; see `gallery.surest_mistakes`."""
     recipe_source: str = ""
     """The resolved recipe as Python."""
-    changed: Mapping[str, tuple[object, object]] = field(default_factory=dict)
-    """Config keys that differ from their defaults: (default, value)."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Wall time by phase."""
     peak_memory_bytes: int | None = None

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from finegrain.data.base import DataConfig, Facts, Sample, Table
+from finegrain.data import splits
+from finegrain.data.base import Data, DataConfig, Facts, Sample, Table
 from finegrain.data.folder import ImageFolder
-from finegrain.data.splits import build
 from finegrain.errors import DataError
+
+
+def build(config: DataConfig) -> Data:
+    return splits.build(config, config.table())
 
 
 class Blank:

@@ -79,9 +79,10 @@ class Keeper:
             (folder := self.folder / f"{len(self.saved)}").mkdir()
             write_state(folder, trainer.state(), identity={})
 
-    def stop_if_asked(self, trainer: Trainer) -> None:
+    def stop_if_asked(self, trainer: Trainer, *, saved: bool = False) -> None:
         if trainer.progress.step == self.stop:
-            self.save(trainer, is_best=False)
+            if not saved:
+                self.save(trainer, is_best=False)
             raise Interrupted(15, where="here")
 
 

@@ -237,6 +237,9 @@ def test_signals_save_once_the_step_is_done(
         checkpoints.stop_if_asked(trainer)
     assert caught.value.exit_code == code
     assert resumed(checkpoints) == 5
+    with pytest.raises(Interrupted):
+        checkpoints.stop_if_asked(FakeTrainer(6), saved=True)
+    assert resumed(checkpoints) == 5
 
 
 def test_signals_do_not_cut_a_save_short(run: RunDirectory, interrupt: Interrupt) -> None:
@@ -260,10 +263,12 @@ def test_interrupt_puts_the_earlier_handlers_back() -> None:
 
 
 def test_the_course_of_a_run(checkpoints: Checkpoints, run: RunDirectory) -> None:
-    assert read_course(run).history == []
+    with pytest.raises(CheckpointError, match="train first"):
+        read_course(run)
     trainer, history = FakeTrainer(), [{"epoch": 0.0, "eval_top1": 0.5}, {"epoch": 1.0, "eval_top1": math.nan}]
-    trainer.content = {"model": torch.ones(2), "progress": {"history": history}, "best": {"epoch": 0, "value": 0.5}}
+    progress, best = {"history": history, "seconds": 2.5}, {"epoch": 0, "value": 0.5}
+    trainer.content = {"model": torch.ones(2), "progress": progress, "best": best}
     checkpoints.save(trainer, is_best=False)
     course = read_course(run)
     assert equal(course.history, history)
-    assert course.best_epoch == 0
+    assert (course.best_epoch, course.seconds, course.identity["format"]) == (0, 2.5, 1)

@@ -86,7 +86,7 @@ def test_an_overflow_in_fp16_skips_the_step_and_nothing_else_moves() -> None:
     made = trainer(model=linear(), runtime=FP16, optimizer=SGD, epochs=1, ema=True, max_steps=None)
     spoil_gradients(made.model, {1}, math.inf)
     rates, states = [], []
-    made.keeper.stop_if_asked = lambda t: (
+    made.keeper.stop_if_asked = lambda t, saved=False: (
         rates.append(t.optimizer.param_groups[0]["lr"]),
         states.append(weights(t.model)),
     )

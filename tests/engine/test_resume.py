@@ -72,3 +72,23 @@ def test_a_stop_at_the_very_last_step_still_validates(tmp_path: Path, stop: int)
         finish(max_steps=stop, accumulate_steps=1, keeper=Keeper(stop=stop, folder=tmp_path))
     last = max(tmp_path.iterdir())
     assert equal(finish(read_state(last, identity={}), max_steps=stop, accumulate_steps=1).state(), whole.state())
+
+
+@pytest.mark.parametrize("call", [5, 6, 7, 12])
+def test_a_stop_in_the_middle_of_a_validation(tmp_path: Path, call: int) -> None:
+    """Validation starts again from its first image; calls 5 and 6 are the first validation's two batches."""
+
+    class Impatient(Keeper):
+        calls = 0
+
+        def stop_if_asked(self, trainer: Trainer, *, saved: bool = False) -> None:
+            self.calls += 1
+            self.stop = trainer.progress.step if self.calls == call else None
+            super().stop_if_asked(trainer, saved=saved)
+
+    settings = {"accumulate_steps": 1, "max_steps": None}
+    assert (len(loader()), len(VAL)) == (4, 2)
+    with pytest.raises(Interrupted):
+        finish(keeper=Impatient(folder=tmp_path), **settings)
+    last = max(tmp_path.iterdir())
+    assert equal(finish(read_state(last, identity={}), **settings).state(), finish(**settings).state())

@@ -35,13 +35,25 @@ def test_accumulated_batches_give_the_gradient_of_one_big_batch() -> None:
     torch.testing.assert_close(steps[1], steps[4], rtol=1e-5, atol=1e-7)
 
 
-def test_an_epochs_last_short_group_is_averaged_over_its_own_batches() -> None:
+def test_every_image_of_a_short_group_weighs_the_same() -> None:
+    steps = {}
+    for accumulate, batch_size in ((1, 11), (4, 3)):  # 11 images: the fourth batch has two
+        made = trainer(
+            model=linear(), optimizer=SGD, accumulate_steps=accumulate, max_steps=1, grad_clip_norm=None, batch_size=3
+        )
+        made.fit(loader(11, batch_size=batch_size), VAL)
+        assert made.progress.step == 1
+        steps[accumulate] = weights(made.model)
+    torch.testing.assert_close(steps[1], steps[4], rtol=1e-5, atol=1e-7)
+
+
+def test_an_epochs_last_group_may_be_short() -> None:
     made = trainer(model=linear(), accumulate_steps=3)
-    sizes = []
+    images = []
     for batch in range(4):
         made.progress.batch = batch
-        sizes.append(made._group_size(4))
-    assert sizes == [3, 3, 3, 1]
+        images.append(made._group_images(loader(11, batch_size=3)))
+    assert images == [9, 9, 9, 2]
     made.progress.batch = 0
     made.fit(loader(), VAL)
     assert made.progress.step == 6
@@ -82,9 +94,11 @@ def test_the_penalty_acts_on_the_weights_but_not_on_the_recorded_loss() -> None:
 def test_the_rates_follow_the_schedule_step_by_step() -> None:
     made = trainer(optimizer=SGD)
     rates = []
-    made.keeper.stop_if_asked = lambda t: rates.append((t.progress.step, t.optimizer.param_groups[0]["lr"]))
+    made.keeper.stop_if_asked = lambda t, saved=False: rates.append(
+        (t.progress.step, t.optimizer.param_groups[0]["lr"])
+    )
     made.fit(loader(), VAL)
-    assert len(rates) == 12 + 3
+    assert len(rates) == 12 + 3 * (len(VAL) + 1)  # each step, each batch of a validation, each epoch
     for step, rate in rates:
         assert rate == pytest.approx((1 + math.cos(math.pi * step / 12)) / 2, abs=1e-12)
 

@@ -69,7 +69,6 @@ def make_report(
             example=lambda label: np.full((30, 30, 3), label % 256, np.uint8),
         ),
         "recipe_source": "def config():\n    return Recipe(a < b)\n",
-        "changed": {"optim.lr": (1e-3, 3e-4)},
         "seconds": {"training": 61.0, "evaluation": 0.5},
         "peak_memory_bytes": 1_610_612_736,
         "environment": {"torch": "2.15.0"},

@@ -1,0 +1,31 @@
+import errno
+from pathlib import Path
+
+import pytest
+
+from finegrain.engine.history import TensorBoardLog
+from finegrain.errors import OutputError
+
+
+def test_each_row_is_written(tmp_path: Path) -> None:
+    with TensorBoardLog(tmp_path) as log:
+        log({"epoch": 0.0, "train_loss": 1.5, "eval_top1": 0.25})
+    content = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert b"train/loss" in content
+    assert b"eval/top1" in content
+
+
+def test_a_full_disk_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with TensorBoardLog(tmp_path) as log:
+        monkeypatch.setattr(log._writer, "flush", full)
+        with pytest.raises(OutputError, match=r"cannot be written: got No space left.*--resume"):
+            log({"epoch": 0.0, "train_loss": 1.5})
+
+
+def test_a_folder_that_cannot_be_made_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"), TensorBoardLog(tmp_path / "file" / "log"):
+        pass
