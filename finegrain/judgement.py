@@ -25,6 +25,7 @@ from finegrain.storage import RunDirectory
 REPORT = "report.html"
 """Written last of all: where it lies, the run was judged."""
 SHOWN_MISTAKES = 24
+_FLIPPED = "Each prediction is the average over an image and its mirror image (evaluation.flip)."
 _COUNT = "test_evaluations.json"
 
 
@@ -65,6 +66,7 @@ def judge(
     data: Data,
     val: Loader,
     test: Loader,
+    flip: bool,
     runtime: Runtime,
     clock: Stopwatch,
 ) -> str:
@@ -77,13 +79,14 @@ def judge(
         data: The splits.
         val: Loads `data.val` in its order.
         test: Loads `data.test` in its order.
+        flip: Average the probabilities of each image and its mirror image.
         runtime: Where and how to compute.
         clock: Holds the time spent so far, by phase.
 
     Returns:
         The result in one line, and the path of `report.html` in the next.
     """
-    see = partial(predict, model, preprocessing=model.preprocessing, runtime=runtime)
+    see = partial(predict, model, preprocessing=model.preprocessing, runtime=runtime, flip=flip)
     with clock("evaluation"):
         on_val = see(val, title="validation")
         # Counted before the split is read: a crash cannot hide that it was seen.
@@ -109,7 +112,7 @@ def judge(
         peak_memory_bytes=runtime.peak_memory_bytes(),
         environment=environment(runtime),
         dropped=[(entry.path, entry.reason) for entry in data.dropped],
-        notes=data.notes,
+        notes=(*data.notes, *([_FLIPPED] if flip else [])),
     )
     return f"{report.headline()}\n{report.write(directory.path)}"
 

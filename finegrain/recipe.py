@@ -20,6 +20,7 @@ from finegrain.data.loader import Loader
 from finegrain.data.transforms import AugmentConfig, eval_transform
 from finegrain.engine.checkpoint import Checkpoints, read_course
 from finegrain.engine.ema import WeightEMA
+from finegrain.engine.evaluate import EvaluationConfig
 from finegrain.engine.history import TensorBoardLog
 from finegrain.engine.interrupt import Interrupt
 from finegrain.engine.trainer import TrainConfig, Trainer
@@ -58,6 +59,7 @@ class Recipe:
     optim: OptimConfig
     schedule: ScheduleConfig
     train: TrainConfig = field(default_factory=TrainConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
 
     def faults(self) -> list[str]:
@@ -178,6 +180,7 @@ def run(recipe: Recipe, *, directory: RunDirectory) -> str:
             data=data,
             val=loaders.val,
             test=loaders.test,
+            flip=recipe.evaluation.flip,
             runtime=runtime,
             clock=clock,
         )
@@ -202,6 +205,7 @@ def evaluate(recipe: Recipe, *, directory: RunDirectory) -> str:
             data=data,
             val=loaders.val,
             test=loaders.test,
+            flip=recipe.evaluation.flip,
             runtime=runtime,
             clock=clock,
         )
@@ -269,6 +273,7 @@ def build_trainer(
         ema=WeightEMA(model, decay=decay) if decay is not None else None,
         seed=recipe.seed,
         keeper=checkpoints,
+        flip=recipe.evaluation.flip,
     )
 
 

@@ -159,6 +159,11 @@ def test_the_report_is_of_the_run_whatever_the_command_line_of_evaluate_says(ima
     assert "0.0123" in (out / "report.html").read_text()
 
 
+def test_predictions_over_mirror_images_are_said_to_be(images: Path, tmp_path: Path):
+    assert go(images, tmp_path / "run", "train", "evaluation.flip=true") == 0
+    assert "mirror image" in (tmp_path / "run" / "report.md").read_text()
+
+
 def test_a_wrong_model_is_met_before_the_images_are_read(images: Path, tmp_path: Path, capsys):
     (images / "jay" / "3.png").write_bytes(b"")
     assert "resnet99" in refused(capsys, go(images, tmp_path / "a", "train", "model.name=resnet99"))

@@ -113,6 +113,8 @@ class Trainer:
     ema: WeightEMA | None
     seed: int
     keeper: Keeper
+    flip: bool = False
+    """Validate on each image and its mirror image."""
 
     def __post_init__(self) -> None:
         """Prepare what is neither an argument nor learned."""
@@ -273,6 +275,7 @@ class Trainer:
             preprocessing=self.preprocessing,
             runtime=self.runtime,
             title="validation",
+            flip=self.flip,
             each_batch=self._stop_if_asked,
         )
         metrics = evaluate_predictions(predictions.labels, predictions.probabilities)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
 from finegrain.models.layout import LayerGroup, attention_modules, layer_groups
@@ -87,6 +88,7 @@ class Classifier(nn.Module):
         self.pretrained = pretrained
         self._groups = layer_groups(self, "network", matcher)
         self._trainable: tuple[str, ...] = ("network",)
+        self._frozen_statistics = False
         self._boundary: str | None = None
         self._hook: RemovableHandle | None = None
         self._record_after_boundary = False
@@ -122,6 +124,10 @@ class Classifier(nn.Module):
         self.training = mode
         for path in self._trainable:
             self.get_submodule(path).train(mode)
+        if self._frozen_statistics:
+            for module in self.modules():
+                if isinstance(module, _BatchNorm):
+                    module.train(False)
         return self
 
     def layer_groups(self) -> tuple[LayerGroup, ...]:
@@ -132,17 +138,20 @@ class Classifier(nn.Module):
         """Paths of its self-attention modules, in order."""
         return attention_modules(self, "network")
 
-    def set_trainable(self, module_paths: Sequence[str], *, boundary: str | None = None) -> None:
+    def set_trainable(
+        self, module_paths: Sequence[str], *, boundary: str | None = None, frozen_statistics: bool = False
+    ) -> None:
         """Train these modules and freeze all others.
 
         Args:
             module_paths: Paths of the modules to train, e.g. `network.fc`.
             boundary: The first of them to run; what runs before it must be frozen. None: record everything.
+            frozen_statistics: BatchNorm's running statistics stay as they are and are what training normalises by.
         """
         if self._hook is not None:
             self._hook.remove()
         self._boundary, self._hook = boundary, None
-        self._trainable = tuple(module_paths)
+        self._trainable, self._frozen_statistics = tuple(module_paths), frozen_statistics
         self.requires_grad_(False)
         for path in self._trainable:
             self.get_submodule(path).requires_grad_(True)

@@ -35,7 +35,9 @@ class Tunable(Protocol):
         """Paths of its self-attention modules, in order."""
         ...
 
-    def set_trainable(self, module_paths: Sequence[str], *, boundary: str | None = None) -> None:
+    def set_trainable(
+        self, module_paths: Sequence[str], *, boundary: str | None = None, frozen_statistics: bool = False
+    ) -> None:
         """Train these modules only; what runs before `boundary` records no graph."""
         ...
 

@@ -9,6 +9,9 @@ from finegrain.tuning.base import Tunable, Tuning
 class Full(Tuning):
     """Every parameter is trained, from the pretrained weights on."""
 
+    frozen_statistics: bool = False
+    """BatchNorm keeps the pretrained mean and variance and trains its scale and shift: better from few images."""
+
     def apply(self, classifier: Tunable) -> None:
         """Freeze nothing."""
-        classifier.set_trainable(("network",))
+        classifier.set_trainable(("network",), frozen_statistics=self.frozen_statistics)

@@ -13,6 +13,8 @@ class LastBlock(Tuning):
 
     blocks: Count = 1
     """Blocks (of a ViT) or stages (of a convolutional network) that are trained, counted from the end."""
+    frozen_statistics: bool = False
+    """BatchNorm keeps the pretrained mean and variance and trains its scale and shift: better from few images."""
 
     def apply(self, classifier: Tunable) -> None:
         """Freeze all before the last `blocks` blocks.
@@ -27,4 +29,4 @@ class LastBlock(Tuning):
             raise ConfigError(fault(what, got=self.blocks, expected=f"1 to {len(blocks)}", remedy=remedy))
         groups = classifier.layer_groups()[-1 - self.blocks :]
         paths = [path for group in groups for path in group.module_paths]
-        classifier.set_trainable(paths, boundary=paths[0])
+        classifier.set_trainable(paths, boundary=paths[0], frozen_statistics=self.frozen_statistics)

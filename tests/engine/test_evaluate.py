@@ -1,3 +1,5 @@
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -99,3 +101,27 @@ def test_mixed_precision_still_gives_double_probabilities() -> None:
     assert found.dtype == np.float64
     np.testing.assert_allclose(found.sum(axis=1), 1.0, rtol=1e-14)
     np.testing.assert_allclose(found, evaluated(model).probabilities, atol=0.02)
+
+
+def test_flipping_averages_the_softmax_of_both_views() -> None:
+    class Lopsided(nn.Module):
+        """Sees the left half only."""
+
+        def forward(self, images: Tensor) -> Tensor:
+            return images[..., :4].mean(dim=(2, 3))
+
+    class Halves:
+        """Bright on the left, dark on the right."""
+
+        def read(self, sample: Sample) -> NDArray[np.uint8]:
+            pixels = np.zeros((8, 8, 3), dtype=np.uint8)
+            pixels[:, :4] = (200, 100, 20 * int(sample.path))
+            return pixels
+
+    plain = Preprocessing(image_size=8, resize_size=8, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear")
+    samples = [Sample(path=f"{number}", label=0) for number in range(5)]
+    load = Loader(samples, source=Halves(), transform=eval_transform(plain), batch_size=2, seed=0, train=False)
+    see = partial(predict, Lopsided(), load, preprocessing=plain, runtime=CPU, title="")
+    once, both = see().probabilities, see(flip=True).probabilities
+    assert not np.allclose(once, 1 / 3)
+    np.testing.assert_allclose(both, (once + 1 / 3) / 2, atol=1e-12)  # the mirror image is dark on the left

@@ -162,3 +162,21 @@ def test_tunings_replace_one_another():
     hooks = sum(len(module._forward_pre_hooks) for module in classifier.modules())
     assert hooks == 1
     assert classifier.census().trainable == 64 * CLASSES + CLASSES
+
+
+@pytest.mark.parametrize("name", ["torchvision/resnet18", "timm/mobilenetv2_035"])
+@pytest.mark.parametrize("tuning", [Full(frozen_statistics=True), LastBlock(frozen_statistics=True)])
+def test_frozen_statistics_stay_and_are_what_training_normalises_by(name, tuning):
+    classifier = build(name)
+    tuning.apply(classifier)
+    before = copy.deepcopy(classifier.state_dict())
+    images = torch.randn(4, 3, SIZE, SIZE)
+    classifier.eval()
+    expected = classifier.forward_features(images)
+    classifier.train()
+    torch.testing.assert_close(classifier.forward_features(images), expected)
+    train_one_step(classifier)
+    parameters = {key for key, parameter in classifier.named_parameters() if parameter.requires_grad}
+    for key, value in classifier.state_dict().items():
+        assert torch.equal(value, before[key]) != (key in parameters), key
+    assert any(isinstance(module, nn.BatchNorm2d) and module.weight.requires_grad for module in classifier.modules())
