@@ -1,3 +1,4 @@
+import copy
 import os
 import sys
 from collections.abc import Iterator
@@ -192,3 +193,62 @@ def test_memory_that_no_machine_has_is_one_message() -> None:
 def test_other_errors_stay_what_they_are() -> None:
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"), device_faults():
         torch.zeros(2, 3) @ torch.zeros(2, 3)
+
+
+# Depthwise convolutions on the CPU
+
+
+class Depthwise(nn.Module):
+    """Remembers the number format that its convolutions gave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plain = nn.Conv2d(4, 4, 3, groups=4, padding=1)
+        self.strided = nn.Conv2d(4, 4, 3, groups=4, stride=2)
+        self.formats: list[torch.dtype] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        first = self.plain(images)
+        second = self.strided(first)
+        third = torch.nn.functional.conv2d(second, self.plain.weight, groups=4)
+        self.formats = [part.dtype for part in (first, second, third)]
+        return third.float().mean()
+
+
+BF16 = replace(CPU, precision="bf16")
+SMALL_IMAGES = torch.ones(2, 4, 9, 9)
+
+
+def test_a_strided_depthwise_convolution_trains_in_fp32_and_infers_in_bf16() -> None:
+    model = Depthwise()
+    BF16.place_model(model)
+    with BF16.training_forward():
+        model(SMALL_IMAGES).backward()
+    assert model.formats == [torch.bfloat16, torch.float32, torch.bfloat16]
+    assert not torch.is_autocast_enabled("cpu")
+    with torch.inference_mode(), BF16.autocast():
+        model(SMALL_IMAGES)
+    assert model.formats == [torch.bfloat16] * 3
+    model(SMALL_IMAGES)
+    assert model.formats == [torch.float32] * 3
+
+
+def test_a_deep_copy_computes_with_its_own_weights() -> None:
+    model = Depthwise()
+    BF16.place_model(model)
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        model.strided.weight.zero_()
+        model.strided.bias.zero_()
+    with BF16.training_forward():
+        assert not twin(SMALL_IMAGES).equal(model(SMALL_IMAGES))
+    assert twin.formats == [torch.bfloat16, torch.float32, torch.bfloat16]
+
+
+def test_autocast_is_on_again_after_an_error_inside() -> None:
+    model = Depthwise()
+    BF16.place_model(model)
+    with BF16.training_forward():
+        with pytest.raises(RuntimeError, match="channels"):
+            model.strided(torch.ones(2, 3, 9, 9))
+        assert torch.is_autocast_enabled("cpu")
