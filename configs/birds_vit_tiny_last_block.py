@@ -6,7 +6,6 @@ Hardware, minutes and result: not measured.
 """
 
 from configs.birds_vit_tiny_full import config as base
-from finegrain.data.transforms import AugmentConfig
 from finegrain.recipe import Recipe
 from finegrain.tuning.last_block import LastBlock
 
@@ -15,9 +14,7 @@ def config() -> Recipe:
     """Return the recipe."""
     recipe = base()
     recipe.name = "birds_vit_tiny_last_block"
-    recipe.tuning = LastBlock()
-    recipe.augment = AugmentConfig(preset="weak")
     recipe.model.drop_path_rate = 0.0
-    recipe.optim.lr = 5e-4
-    recipe.train.epochs = 8
+    recipe.tuning = LastBlock(probe_first=True)
+    recipe.augment.min_scale = 0.5
     return recipe

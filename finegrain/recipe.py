@@ -25,6 +25,8 @@ from finegrain.engine.history import TensorBoardLog
 from finegrain.engine.interrupt import Interrupt
 from finegrain.engine.trainer import TrainConfig, Trainer
 from finegrain.errors import ConfigError, OutputError, fault
+from finegrain.features.extract import extract
+from finegrain.features.probe import fit_probe
 from finegrain.judgement import REPORT, best_model, judge, judged
 from finegrain.losses.base import LossConfig
 from finegrain.models.classifier import Classifier
@@ -161,6 +163,9 @@ def run(recipe: Recipe, *, directory: RunDirectory) -> str:
         with clock("data"):
             data = splits.build(recipe.data, table)
         loaders = build_loaders(recipe, data=data, preprocessing=model.preprocessing, runtime=runtime)
+        if recipe.tuning.probe_first and not directory.begun:
+            with clock("probe"):
+                start_at_probe(model, data=data, seed=recipe.seed, runtime=runtime)
         with clock("training"), Interrupt() as interrupt, TensorBoardLog(directory.path / "tensorboard") as log:
             checkpoints = build_checkpoints(
                 recipe, directory=directory, data=data, model=model, runtime=runtime, interrupt=interrupt
@@ -220,6 +225,13 @@ def build_model(recipe: Recipe, *, num_classes: int, runtime: Runtime) -> Classi
     runtime.place_model(model)
     logger.info("%s: %s", model.architecture, model.census())
     return model
+
+
+def start_at_probe(model: Classifier, *, data: Data, seed: int, runtime: Runtime) -> None:
+    """Give the head the weights of a linear probe of the features it reads."""
+    features = extract(data.train, source=data.source, classifier=model, runtime=runtime)
+    probe = fit_probe(features.values.float().numpy(), data.train, seed=seed)
+    model.set_head(torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
 
 
 def _check_train_size(size: int | None, model: Classifier) -> None:
@@ -292,7 +304,7 @@ def build_checkpoints(
     one_state = weights * (2 if recipe.train.ema_decay is not None else 1) + 2 * trained
     directory.require_space(3 * (one_state + weights))
     # What may differ between a run and its resumption changes no number: how images are loaded, and how often is saved.
-    free = ("runtime.num_workers", "train.save_steps", "data.root", "data.pixel_cache")
+    free = ("runtime.num_workers", "runtime.compile", "train.save_steps", "data.root", "data.pixel_cache")
     settings = {key: value for key, value in config.flatten(recipe).items() if key not in free}
     identity = {
         "architecture": model.architecture,

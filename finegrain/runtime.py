@@ -21,6 +21,7 @@ from finegrain.config import Count, CountOrZero
 from finegrain.errors import ConfigError, DeviceError, fault
 
 Precision = Literal["fp32", "bf16", "fp16"]
+Compile = Literal["auto", "never"]
 _RECORDED = ("torch", "torchvision", "timm", "albumentations", "numpy", "pillow", "simplejpeg", "scikit-learn")
 
 
@@ -39,6 +40,7 @@ class Runtime:
     channels_last: bool
     num_workers: int
     deterministic: bool
+    compile: Compile = "auto"
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of a forward pass: mixed precision, or nothing for fp32."""
@@ -92,6 +94,8 @@ class RuntimeConfig:
     """Threads of one operation on the CPU; none: what torch finds."""
     deterministic: bool = True
     """Refuse CUDA operations whose result changes from run to run; the CPU needs nothing."""
+    compile: Compile = "auto"
+    """auto: compile a frozen network where the images to come repay the half minute that it takes."""
 
     def build(self) -> Runtime:
         """Choose the device and number formats, and set the process-wide switches.
@@ -116,6 +120,7 @@ class RuntimeConfig:
             channels_last=self.channels_last,
             num_workers=self.num_workers,
             deterministic=self.deterministic,
+            compile=self.compile,
         )
 
 

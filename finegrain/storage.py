@@ -103,6 +103,11 @@ class RunDirectory:
         """Let the next process in."""
         self._release()
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a checkpoint to go on from."""
+        return bool(self._numbered("latest"))
+
     def write(self, name: str, content: bytes | str) -> None:
         """Write the file `name` of this folder whole or not at all."""
         atomic_write(self.path / name, content)

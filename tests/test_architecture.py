@@ -11,7 +11,7 @@ PACKAGE = ROOT / "finegrain"
 LAYERS = {
     "errors": 0, "config": 0, "preprocessing": 0, "runtime": 0, "storage": 0,
     "data": 1, "models": 1, "tuning": 1, "losses": 1, "optim": 1, "metrics": 1,
-    "engine": 2, "report": 2,
+    "engine": 2, "features": 2, "report": 2,
     "recipe": 3, "judgement": 3,
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -159,6 +159,18 @@ def test_the_report_is_of_the_run_whatever_the_command_line_of_evaluate_says(ima
     assert "0.0123" in (out / "report.html").read_text()
 
 
+def test_a_run_may_start_at_a_linear_probe(images: Path, tmp_path: Path):
+    """With a rate of nearly nothing the head stays what it starts as."""
+    losses = {}
+    for probe in ("true", "false"):
+        out = tmp_path / probe
+        words = ("optim.lr=1e-12", "optim.head_lr=1e-12", "optim.weight_decay=0", f"tuning.probe_first={probe}")
+        assert go(images, out, "train", *words) == 0
+        losses[probe] = json.loads((out / "metrics.json").read_text())["test"]["loss"]
+    assert losses["true"] < 0.2
+    assert losses["false"] > 0.5
+
+
 def test_predictions_over_mirror_images_are_said_to_be(images: Path, tmp_path: Path):
     assert go(images, tmp_path / "run", "train", "evaluation.flip=true") == 0
     assert "mirror image" in (tmp_path / "run" / "report.md").read_text()

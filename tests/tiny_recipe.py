@@ -31,7 +31,7 @@ def config() -> Recipe:
         data=ImageFolder(root="images"),
         augment=AugmentConfig(preset="strong", mixup=0.4, mix_probability=0.5),
         model=ModelConfig(name="timm/test_resnet", image_size=32, dropout=0.2),
-        tuning=Full(),
+        tuning=Full(probe_first=True),
         loss=LabelSmoothing(smoothing=0.1),
         optim=AdamW(lr=3e-3, weight_decay=0.05),
         schedule=Cosine(warmup_epochs=1.0),

@@ -4,6 +4,7 @@ EXIF rotation is applied; transparency is composited on a background; 16-bit gre
 frames the first is used; a damaged file, however slightly, is refused.
 """
 
+import hashlib
 import io
 import math
 import os
@@ -117,17 +118,7 @@ class FileSource:
         Raises:
             DataError: The path leaves the root, the file changed, or it cannot be read as an image.
         """
-        data, stamp = _read_file(self._locate(sample), sample.path, self.max_pixels)
-        if self._stamps.setdefault(sample.path, stamp) != stamp:
-            raise DataError(
-                fault(
-                    f"{sample.path} was replaced while the run went on",
-                    got="another size or time of change",
-                    expected="the file that was read first",
-                    remedy="start the run again",
-                )
-            )
-        image = decode(data, sample.path, max_pixels=self.max_pixels, background=self.background)
+        image = decode(self._bytes(sample), sample.path, max_pixels=self.max_pixels, background=self.background)
         if image.notes:
             self._notes[sample.path] = image.notes
         if self.box_margin is None or sample.box is None:
@@ -144,9 +135,34 @@ class FileSource:
         settings = (DECODER_VERSION, PIL.__version__, simplejpeg.__version__, self.box_margin, self.background)
         return repr((sample.path, _stamp(status), sample.box, settings))
 
+    def content_key(self, sample: Sample) -> bytes:
+        """SHA-256 of all that `read` depends on: the file's bytes, not its name, and the crop.
+
+        Raises:
+            DataError: There is no such file below the root, or it changed since it was first read.
+        """
+        box = None if self.box_margin is None else sample.box
+        digest = hashlib.sha256(self._bytes(sample))
+        digest.update(repr((DECODER_VERSION, box, box and self.box_margin, self.background)).encode())
+        return digest.digest()
+
     def notes(self) -> Mapping[str, tuple[str, ...]]:
         """What was unusual about the files read so far, by path."""
         return dict(self._notes)
+
+    def _bytes(self, sample: Sample) -> bytes:
+        """The file of `sample`, the same at every call."""
+        data, stamp = _read_file(self._locate(sample), sample.path, self.max_pixels)
+        if self._stamps.setdefault(sample.path, stamp) != stamp:
+            raise DataError(
+                fault(
+                    f"{sample.path} was replaced while the run went on",
+                    got="another size or time of change",
+                    expected="the file that was read first",
+                    remedy="start the run again",
+                )
+            )
+        return data
 
     def _locate(self, sample: Sample) -> Path:
         """The file of `sample` with links followed; it must lie below the root."""

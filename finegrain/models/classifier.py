@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
+from finegrain.errors import ConfigError, fault
 from finegrain.models.layout import LayerGroup, attention_modules, layer_groups
 from finegrain.models.library import Matcher
 from finegrain.preprocessing import Preprocessing
@@ -158,6 +159,26 @@ class Classifier(nn.Module):
         if boundary is not None:
             self._hook = self.get_submodule(boundary).register_forward_pre_hook(self._pass_boundary)
         self.train(self.training)
+
+    def set_head(self, weight: Tensor, bias: Tensor) -> None:
+        """Give the classifier layer these values.
+
+        Args:
+            weight: [K, D].
+            bias: [K].
+
+        Raises:
+            ConfigError: The layer has no bias.
+        """
+        head = self.get_submodule(self.head_name)
+        if not isinstance(head.bias, Tensor) or not isinstance(head.weight, Tensor):
+            remedy = "set tuning.probe_first=false"
+            raise ConfigError(
+                fault("the classifier layer has no bias", got=self.architecture, expected="a bias", remedy=remedy)
+            )
+        with torch.no_grad():
+            head.weight.copy_(weight.view_as(head.weight))
+            head.bias.copy_(bias)
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """The parameters that are not frozen."""

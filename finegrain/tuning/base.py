@@ -49,6 +49,9 @@ class Tuning:
     pretrained: ClassVar[bool] = True
     """Whether it may start from pretrained weights."""
 
+    probe_first: bool = False
+    """Start the head as a linear probe of the pretrained features (LP-FT, Kumar et al., ICLR 2022)."""
+
     def apply(self, classifier: Tunable) -> None:
         """Freeze all but the chosen parts.
 

@@ -1,0 +1,163 @@
+"""The frozen part of a classifier as a function, as fast as the device allows."""
+
+import copy
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from finegrain.features.folding import fold_batch_norm
+from finegrain.models.classifier import Classifier
+from finegrain.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+FOLDING_TOLERANCE = 1e-4
+"""Largest ‖folded − unfolded‖ / ‖unfolded‖ of an image's features in fp32."""
+
+_COMPILE_SECONDS = 30.0
+_COMPILE_GAIN = 1.5
+"""What torch.compile costs once, and how much faster folded convolutional networks run for it; transformers do not."""
+_LIKENESS = 0.999
+"""Smallest cosine between an image's features compiled and not."""
+_FEWEST_COMPILED = 256
+"""Below this number of images no network is slow enough to repay the compiler, nor to be timed."""
+
+
+class FrozenBackbone:
+    """Maps normalised images float32 [B, 3, S, S] to features float32 [B, D] on the device, in inference mode."""
+
+    def __init__(self, network: Callable[[Tensor], Tensor], *, runtime: Runtime, dtype: torch.dtype) -> None:
+        """Wrap a network without its head whose weights have this `dtype`."""
+        self.network = network
+        self.runtime = runtime
+        self.dtype = dtype
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        """The features [B, D] of `images` [B, 3, S, S]."""
+        with self.runtime.autocast() if self.dtype == torch.float32 else nullcontext():
+            return self.network(self.runtime.place_images(images.to(self.dtype))).flatten(1).float()
+
+
+def frozen(classifier: Classifier, runtime: Runtime, *, images: int = 0, batch_size: int = 16) -> FrozenBackbone:
+    """What the head of `classifier` reads, computed with a copy of the weights as they are now.
+
+    In fp32 this is the reference: `Classifier.forward_features`, operation by operation. In bf16 BatchNorm is folded
+    into the convolutions, the weights are cast instead of every activation, and the network is compiled where that
+    pays.
+
+    Args:
+        classifier: Left as it is, to the bit.
+        runtime: Gives the device, the precision and the memory format.
+        images: How many will be computed; decides whether compiling pays.
+        batch_size: Of the batches to come; another size would be compiled again.
+    """
+    twin = copy.deepcopy(classifier).cpu()
+    twin.set_trainable(())
+    size = classifier.preprocessing.image_size
+    probe = torch.randn(batch_size, 3, size, size, generator=torch.Generator().manual_seed(0))
+    folded, dtype = 0, torch.float32
+    with torch.no_grad():
+        network = _without_head(twin, probe[:2])
+        if runtime.precision == "bf16":
+            network, folded = _folded(network, probe[:2])
+            network, dtype = _cast(network, probe[:2])
+    network.to(runtime.device)
+    if runtime.channels_last:
+        network.to(memory_format=torch.channels_last)
+    backbone = FrozenBackbone(network, runtime=runtime, dtype=dtype)
+    if runtime.compile == "auto" and folded and images >= _FEWEST_COMPILED and _pays(backbone, probe, images):
+        return _compiled(backbone, probe)
+    return backbone
+
+
+class _Features(nn.Module):
+    """A classifier that stops short of its head by a hook, where the head's place in the network is not the end."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.classifier.forward_features(images)
+
+
+def _without_head(twin: Classifier, probe: Tensor) -> nn.Module:
+    """The network with an identity for a head, if that is all that follows the features."""
+    expected = twin.forward_features(probe)
+    network = copy.deepcopy(twin.network)
+    network.set_submodule(twin.head_name.removeprefix("network."), nn.Identity())
+    try:
+        found = network(probe)
+    except Exception:  # The network may do anything with what it takes for logits.
+        return _Features(twin)
+    same = isinstance(found, Tensor) and found.flatten(1).shape == expected.shape and found.flatten(1).equal(expected)
+    return network if same else _Features(twin)
+
+
+def _folded(network: nn.Module, probe: Tensor) -> tuple[nn.Module, int]:
+    """The network with its norms folded, and their number; as it was where folding would change what it computes."""
+    folded = copy.deepcopy(network)
+    count = fold_batch_norm(folded, probe)
+    expected, found = network(probe).flatten(1), folded(probe).flatten(1)
+    difference = ((found - expected).norm(dim=1) / expected.norm(dim=1)).max().item()
+    if difference <= FOLDING_TOLERANCE:
+        return folded, count
+    logger.warning("BatchNorm is not folded: features would change by %.1e", difference)
+    return network, 0
+
+
+def _cast(network: nn.Module, probe: Tensor) -> tuple[nn.Module, torch.dtype]:
+    """The network with its weights in bf16, if it can compute so; norms with statistics stay in fp32."""
+    cast = copy.deepcopy(network).to(torch.bfloat16)
+    for module in cast.modules():
+        if isinstance(module, _BatchNorm):
+            module.float()
+    try:
+        cast(probe.to(torch.bfloat16))
+    except RuntimeError as error:
+        logger.info("weights stay in fp32 under autocast: %s", str(error).partition("\n")[0])
+        return network, torch.float32
+    return cast, torch.bfloat16
+
+
+def _pays(backbone: FrozenBackbone, batch: Tensor, images: int) -> bool:
+    """Whether compiling saves more time on `images` images than it takes."""
+    backbone(batch).cpu()
+    started = time.perf_counter()
+    backbone(batch).cpu()
+    seconds = (time.perf_counter() - started) / len(batch) * images
+    return seconds * (1 - 1 / _COMPILE_GAIN) > _COMPILE_SECONDS
+
+
+def _compiled(backbone: FrozenBackbone, batch: Tensor) -> FrozenBackbone:
+    """The backbone with its network compiled, if there is a compiler and it computes the same."""
+    if not _has_compiler(backbone.runtime.device):
+        logger.info("torch.compile is left out: no compiler here")
+        return backbone
+    logger.info("compiling the network: about %.0f s, once", _COMPILE_SECONDS)
+    optimized: Callable[[Tensor], Tensor] = torch.compile(backbone.network, dynamic=False)
+    compiled = FrozenBackbone(optimized, runtime=backbone.runtime, dtype=backbone.dtype)
+    try:
+        likeness = nn.functional.cosine_similarity(compiled(batch), backbone(batch)).min().item()
+    except Exception as error:  # The compiler is a program of its own and can fail in any way.
+        logger.warning("torch.compile failed and is left out: %s", str(error).partition("\n")[0])
+        return backbone
+    if likeness >= _LIKENESS:
+        return compiled
+    logger.warning("torch.compile is left out: it changes the features, cosine %.5f", likeness)
+    return backbone
+
+
+def _has_compiler(device: torch.device) -> bool:
+    names = (os.environ.get("CXX"), "g++", "clang++", "c++")
+    here = any(name and shutil.which(name) for name in names)
+    return here and (device.type == "cpu" or find_spec("triton") is not None)

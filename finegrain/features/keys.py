@@ -1,0 +1,89 @@
+"""Keys of cached features: whatever could change a number changes the key, and nothing else does."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+import torch
+
+from finegrain.data.base import Sample, Source
+from finegrain.data.prefetch import ordered_map
+from finegrain.models.classifier import Classifier
+from finegrain.runtime import Runtime
+
+FORMAT = 1
+"""Raised whenever this package computes or stores features in another way."""
+
+_LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "numpy", "pillow", "simplejpeg")
+
+
+@runtime_checkable
+class KeyedSource(Protocol):
+    """A source that knows what its pixels depend on without decoding them."""
+
+    def content_key(self, sample: Sample) -> bytes:
+        """32 bytes that change whenever the pixels of `sample` do."""
+        ...
+
+
+def stored_dtype(runtime: Runtime) -> torch.dtype:
+    """What features are stored in: float32 where they are computed in it, else float16, which rounds less than bf16."""
+    return torch.float32 if runtime.precision == "fp32" else torch.float16
+
+
+def network_key(classifier: Classifier, runtime: Runtime) -> str:
+    """SHA-256, in hex, of all that the features of an image depend on beside the image.
+
+    The weights of the head are left out: features are what it reads.
+    """
+    description = {
+        "format": FORMAT,
+        "architecture": classifier.architecture,
+        "model_args": classifier.model_args,
+        "read by": classifier.head_name,
+        "preprocessing": asdict(classifier.preprocessing),
+        "precision": runtime.precision,
+        "device": runtime.device.type,
+        "channels_last": runtime.channels_last,
+        "stored": str(stored_dtype(runtime)),
+        "libraries": {"opencv": cv2.__version__} | {name: _version(name) for name in _LIBRARIES},
+    }
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True, default=repr).encode())
+    for name, tensor in sorted(classifier.state_dict().items()):
+        if not name.startswith(f"{classifier.head_name}."):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def image_keys(samples: Sequence[Sample], source: Source) -> list[bytes]:
+    """32 bytes for each sample: of its file's bytes and crop, or of its pixels where the source reads no files.
+
+    Raises:
+        DataError: An image cannot be read.
+    """
+    key = source.content_key if isinstance(source, KeyedSource) else lambda sample: _pixels_key(sample, source)
+    threads = min(torch.get_num_threads(), 8)
+    return list(ordered_map(key, samples, threads=threads, ahead=8 * threads))
+
+
+def view_key(image: bytes, view: str) -> bytes:
+    """The key of an image as one view shows it; `view` says all that the view depends on."""
+    return hashlib.sha256(image + view.encode()).digest()
+
+
+def _pixels_key(sample: Sample, source: Source) -> bytes:
+    pixels = np.ascontiguousarray(source.read(sample))
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
