@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
         recipe = config.load(options.config)  # imports torch: what comes before answers at once
-        from finegrain.recipe import carry_out
+        from finegrain.commands import carry_out
 
         print(carry_out(recipe, options.words, out=options.out, resume=options.resume, dry_run=options.dry_run))
     except FinegrainError as error:

@@ -1,12 +1,8 @@
 """The recipe of a run and the one path that carries it out: data, model, training, one test, report."""
 
 import logging
-import math
 import re
-import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,14 +20,13 @@ from finegrain.engine.evaluate import EvaluationConfig
 from finegrain.engine.history import TensorBoardLog
 from finegrain.engine.interrupt import Interrupt
 from finegrain.engine.trainer import TrainConfig, Trainer
-from finegrain.errors import ConfigError, OutputError, fault
+from finegrain.errors import ConfigError, fault
 from finegrain.features.extract import extract
 from finegrain.features.probe import fit_probe
 from finegrain.judgement import REPORT, best_model, judge, judged
 from finegrain.losses.base import LossConfig
 from finegrain.models.classifier import Classifier
 from finegrain.models.config import ModelConfig
-from finegrain.models.summary import summary
 from finegrain.models.weights import save_folder
 from finegrain.optim.base import OptimConfig
 from finegrain.optim.penalty import PenaltyConfig
@@ -99,54 +94,6 @@ class Loaders:
     train: Loader
     val: Loader
     test: Loader
-
-
-def carry_out(recipe: Recipe, words: Sequence[str], *, out: Path | None, resume: bool, dry_run: bool) -> str:
-    """Override, check, and run a command; return what to print.
-
-    Args:
-        recipe: As its config file gave it; changed by the overrides.
-        words: A command, which may be left out, then KEY=VALUE.
-        out: The run directory itself; none: under ckpt/<name>/, a new one, or the newest when `resume`.
-        resume: Go on with a run that was begun.
-        dry_run: Only say what would be done.
-
-    Raises:
-        FinegrainError: The user's input is at fault.
-    """
-    if not isinstance(recipe, Recipe):
-        raise ConfigError(
-            fault("config() returned no Recipe", got=recipe, expected="a Recipe", remedy="return Recipe(...)")
-        )
-    command = words[0] if words and "=" not in words[0] else "train"
-    config.override(recipe, words[1:] if words and "=" not in words[0] else words)
-    config.check(recipe)
-    if command not in ("train", "evaluate"):
-        raise ConfigError(fault("no such command", got=command, expected="train or evaluate", remedy="see --help"))
-    if dry_run:
-        return plan(recipe)
-    begun = resume or command == "evaluate"
-    path = out or run_directory(recipe.name, newest=begun)
-    if command == "train":
-        return run(recipe, directory=RunDirectory(path, resume=resume))
-    if not path.is_dir():
-        raise OutputError(fault("no run to evaluate", got=str(path), expected="a run directory", remedy="set --out"))
-    return evaluate(recipe, directory=RunDirectory(path, resume=True))
-
-
-def run_directory(name: str, *, newest: bool) -> Path:
-    """The newest run under ckpt/<name>/, or a new one there, named by time and chance so that no two are alike.
-
-    Raises:
-        OutputError: The newest is asked for, and there is none.
-    """
-    home = Path("ckpt") / name
-    if not newest:
-        return home / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    runs = sorted(path for path in home.glob("*") if (path / "config.py").exists())
-    if not runs:
-        raise OutputError(fault("no run to go on with", got=f"none in {home}", expected="one", remedy="set --out"))
-    return runs[-1]
 
 
 def run(recipe: Recipe, *, directory: RunDirectory) -> str:
@@ -229,7 +176,8 @@ def build_model(recipe: Recipe, *, num_classes: int, runtime: Runtime) -> Classi
 
 def start_at_probe(model: Classifier, *, data: Data, seed: int, runtime: Runtime) -> None:
     """Give the head the weights of a linear probe of the features it reads."""
-    features = extract(data.train, source=data.source, classifier=model, runtime=runtime)
+    exact = replace(runtime, compile="never")  # whether compiling pays is a matter of time: a rerun may differ
+    features = extract(data.train, source=data.source, classifier=model, runtime=exact)
     probe = fit_probe(features.values.float().numpy(), data.train, seed=seed)
     model.set_head(torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
 
@@ -327,20 +275,3 @@ def write_best(model: nn.Module, folder: Path, *, class_names: tuple[str, ...], 
     """Write the best model so far as a folder that this project and timm load as it is."""
     assert isinstance(model, Classifier)
     save_folder(model, folder, class_names=class_names, extra={"recipe": source})
-
-
-def plan(recipe: Recipe) -> str:
-    """What a run would do, without reading data: the resolved recipe, the model, the steps."""
-    facts = recipe.data.sizes()
-    num_classes = facts.num_classes if facts else 2
-    model = recipe.model.build(num_classes=num_classes)
-    recipe.tuning.apply(model)
-    lines = [config.dump(recipe), summary(model, recipe.train.batch_size), f"{model.architecture}: {model.census()}"]
-    if facts is None:
-        lines.append("The number of classes is known once the data is read; the head above has 2.")
-    else:
-        images = facts.train if facts.val else round(facts.train * (1 - recipe.data.val_fraction))
-        steps = -(-images // (recipe.train.batch_size * recipe.train.accumulate_steps))
-        in_all = min(steps * recipe.train.epochs, recipe.train.max_steps or math.inf)
-        lines.append(f"{images:,} train images: {steps:,} an epoch, {in_all:,} steps in all")
-    return "\n".join(lines)

@@ -1,0 +1,78 @@
+"""The commands of the command line: what is to be done with a recipe, and in which run directory."""
+
+import math
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from finegrain import config
+from finegrain.errors import ConfigError, OutputError, fault
+from finegrain.models.summary import summary
+from finegrain.recipe import Recipe, evaluate, run
+from finegrain.storage import RunDirectory
+
+
+def carry_out(recipe: Recipe, words: Sequence[str], *, out: Path | None, resume: bool, dry_run: bool) -> str:
+    """Override, check, and run a command; return what to print.
+
+    Args:
+        recipe: As its config file gave it; changed by the overrides.
+        words: A command, which may be left out, then KEY=VALUE.
+        out: The run directory itself; none: under ckpt/<name>/, a new one, or the newest when `resume`.
+        resume: Go on with a run that was begun.
+        dry_run: Only say what would be done.
+
+    Raises:
+        FinegrainError: The user's input is at fault.
+    """
+    if not isinstance(recipe, Recipe):
+        raise ConfigError(
+            fault("config() returned no Recipe", got=recipe, expected="a Recipe", remedy="return Recipe(...)")
+        )
+    command = words[0] if words and "=" not in words[0] else "train"
+    config.override(recipe, words[1:] if words and "=" not in words[0] else words)
+    config.check(recipe)
+    if command not in ("train", "evaluate"):
+        raise ConfigError(fault("no such command", got=command, expected="train or evaluate", remedy="see --help"))
+    if dry_run:
+        return plan(recipe)
+    begun = resume or command == "evaluate"
+    path = out or run_directory(recipe.name, newest=begun)
+    if command == "train":
+        return run(recipe, directory=RunDirectory(path, resume=resume))
+    if not path.is_dir():
+        raise OutputError(fault("no run to evaluate", got=str(path), expected="a run directory", remedy="set --out"))
+    return evaluate(recipe, directory=RunDirectory(path, resume=True))
+
+
+def run_directory(name: str, *, newest: bool) -> Path:
+    """The newest run under ckpt/<name>/, or a new one there, named by time and chance so that no two are alike.
+
+    Raises:
+        OutputError: The newest is asked for, and there is none.
+    """
+    home = Path("ckpt") / name
+    if not newest:
+        return home / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    runs = sorted(path for path in home.glob("*") if (path / "config.py").exists())
+    if not runs:
+        raise OutputError(fault("no run to go on with", got=f"none in {home}", expected="one", remedy="set --out"))
+    return runs[-1]
+
+
+def plan(recipe: Recipe) -> str:
+    """What a run would do, without reading data: the resolved recipe, the model, the steps."""
+    facts = recipe.data.sizes()
+    num_classes = facts.num_classes if facts else 2
+    model = recipe.model.build(num_classes=num_classes)
+    recipe.tuning.apply(model)
+    lines = [config.dump(recipe), summary(model, recipe.train.batch_size), f"{model.architecture}: {model.census()}"]
+    if facts is None:
+        lines.append("The number of classes is known once the data is read; the head above has 2.")
+    else:
+        images = facts.train if facts.val else round(facts.train * (1 - recipe.data.val_fraction))
+        steps = -(-images // (recipe.train.batch_size * recipe.train.accumulate_steps))
+        in_all = min(steps * recipe.train.epochs, recipe.train.max_steps or math.inf)
+        lines.append(f"{images:,} train images: {steps:,} an epoch, {in_all:,} steps in all")
+    return "\n".join(lines)
