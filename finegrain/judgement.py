@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finegrain.data.base import Data
-from finegrain.data.loader import Loader
+from finegrain.data.feed import Feed
 from finegrain.engine.checkpoint import Course
 from finegrain.engine.evaluate import Predictions, predict
 from finegrain.errors import CheckpointError, fault
@@ -25,7 +25,6 @@ from finegrain.storage import RunDirectory
 REPORT = "report.html"
 """Written last of all: where it lies, the run was judged."""
 SHOWN_MISTAKES = 24
-_FLIPPED = "Each prediction is the average over an image and its mirror image (evaluation.flip)."
 _COUNT = "test_evaluations.json"
 
 
@@ -64,9 +63,9 @@ def judge(
     course: Course,
     directory: RunDirectory,
     data: Data,
-    val: Loader,
-    test: Loader,
-    flip: bool,
+    val: Feed,
+    test: Feed,
+    notes: Sequence[str],
     runtime: Runtime,
     clock: Stopwatch,
 ) -> str:
@@ -77,16 +76,16 @@ def judge(
         course: How it was trained.
         directory: Open; the run's.
         data: The splits.
-        val: Loads `data.val` in its order.
-        test: Loads `data.test` in its order.
-        flip: Average the probabilities of each image and its mirror image.
+        val: Feeds `data.val` in its order.
+        test: Feeds `data.test` in its order.
+        notes: What a reader must know of the numbers, beside what the data says of itself.
         runtime: Where and how to compute.
         clock: Holds the time spent so far, by phase.
 
     Returns:
         The result in one line, and the path of `report.html` in the next.
     """
-    see = partial(predict, model, preprocessing=model.preprocessing, runtime=runtime, flip=flip)
+    see = partial(predict, model, runtime=runtime)
     with clock("evaluation"):
         on_val = see(val, title="validation")
         # Counted before the split is read: a crash cannot hide that it was seen.
@@ -112,7 +111,7 @@ def judge(
         peak_memory_bytes=runtime.peak_memory_bytes(),
         environment=environment(runtime),
         dropped=[(entry.path, entry.reason) for entry in data.dropped],
-        notes=(*data.notes, *([_FLIPPED] if flip else [])),
+        notes=(*data.notes, *notes),
     )
     return f"{report.headline()}\n{report.write(directory.path)}"
 

@@ -12,6 +12,7 @@ from torch import nn
 from finegrain import config
 from finegrain.data import splits
 from finegrain.data.base import Data, DataConfig
+from finegrain.data.feed import Feed, ImageFeed
 from finegrain.data.loader import Loader
 from finegrain.data.transforms import AugmentConfig, eval_transform
 from finegrain.engine.checkpoint import Checkpoints, read_course
@@ -88,12 +89,12 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Loaders:
-    """One loader a split."""
+class Feeds:
+    """What the model is fed, by split."""
 
-    train: Loader
-    val: Loader
-    test: Loader
+    train: Feed
+    val: Feed
+    test: Feed
 
 
 def run(recipe: Recipe, *, directory: RunDirectory) -> str:
@@ -109,7 +110,7 @@ def run(recipe: Recipe, *, directory: RunDirectory) -> str:
             model = build_model(recipe, num_classes=len(table.class_names), runtime=runtime)
         with clock("data"):
             data = splits.build(recipe.data, table)
-        loaders = build_loaders(recipe, data=data, preprocessing=model.preprocessing, runtime=runtime)
+        feeds = build_feeds(recipe, data=data, preprocessing=model.preprocessing, runtime=runtime)
         if recipe.tuning.probe_first and not directory.begun:
             with clock("probe"):
                 start_at_probe(model, data=data, seed=recipe.seed, runtime=runtime)
@@ -118,21 +119,21 @@ def run(recipe: Recipe, *, directory: RunDirectory) -> str:
                 recipe, directory=directory, data=data, model=model, runtime=runtime, interrupt=interrupt
             )
             trainer = build_trainer(
-                recipe, model=model, data=data, batches=len(loaders.train), runtime=runtime, checkpoints=checkpoints
+                recipe, model=model, data=data, batches=len(feeds.train), runtime=runtime, checkpoints=checkpoints
             )
             if checkpoints.resume(trainer) and trainer.finished and judged(directory):
                 return f"{recipe.name}: finished before, nothing is left to do\n{directory.path / REPORT}"
             directory.write("config.py", config.dump(recipe))
-            trainer.fit(loaders.train, loaders.val, on_epoch=log)
+            trainer.fit(feeds.train, feeds.val, on_epoch=log)
         best = best_model(directory, class_names=data.class_names, runtime=runtime, trust=recipe.model.trust)
         return judge(
             best,
             course=read_course(directory),
             directory=directory,
             data=data,
-            val=loaders.val,
-            test=loaders.test,
-            flip=recipe.evaluation.flip,
+            val=feeds.val,
+            test=feeds.test,
+            notes=recipe.evaluation.notes(),
             runtime=runtime,
             clock=clock,
         )
@@ -149,15 +150,15 @@ def evaluate(recipe: Recipe, *, directory: RunDirectory) -> str:
         with clock("data"):
             data = splits.build(recipe.data, table)
         course.require_same_splits(data.hashes())
-        loaders = build_loaders(recipe, data=data, preprocessing=best.preprocessing, runtime=runtime)
+        feeds = build_feeds(recipe, data=data, preprocessing=best.preprocessing, runtime=runtime)
         return judge(
             best,
             course=course,
             directory=directory,
             data=data,
-            val=loaders.val,
-            test=loaders.test,
-            flip=recipe.evaluation.flip,
+            val=feeds.val,
+            test=feeds.test,
+            notes=recipe.evaluation.notes(),
             runtime=runtime,
             clock=clock,
         )
@@ -194,8 +195,8 @@ def _check_train_size(size: int | None, model: Classifier) -> None:
         )
 
 
-def build_loaders(recipe: Recipe, *, data: Data, preprocessing: Preprocessing, runtime: Runtime) -> Loaders:
-    """The loaders of the three splits."""
+def build_feeds(recipe: Recipe, *, data: Data, preprocessing: Preprocessing, runtime: Runtime) -> Feeds:
+    """The images of the three splits; evaluated ones with their mirror images if the recipe says so."""
     load = partial(
         Loader,
         source=data.source,
@@ -204,10 +205,11 @@ def build_loaders(recipe: Recipe, *, data: Data, preprocessing: Preprocessing, r
         num_workers=runtime.num_workers,
     )
     evaluate = partial(load, transform=eval_transform(preprocessing), train=False)
-    return Loaders(
-        train=load(data.train, transform=recipe.augment.train_transform(preprocessing), train=True),
-        val=evaluate(data.val),
-        test=evaluate(data.test),
+    feed = partial(ImageFeed, preprocessing=preprocessing, runtime=runtime)
+    return Feeds(
+        train=feed(load(data.train, transform=recipe.augment.train_transform(preprocessing), train=True)),
+        val=feed(evaluate(data.val), flip=recipe.evaluation.flip),
+        test=feed(evaluate(data.test), flip=recipe.evaluation.flip),
     )
 
 
@@ -228,12 +230,10 @@ def build_trainer(
         optimizer=optimizer,
         schedule=schedule,
         runtime=runtime,
-        preprocessing=model.preprocessing,
         mix=recipe.augment.mix(len(data.class_names)),
         ema=WeightEMA(model, decay=decay) if decay is not None else None,
         seed=recipe.seed,
         keeper=checkpoints,
-        flip=recipe.evaluation.flip,
     )
 
 

@@ -45,9 +45,9 @@ class Batch:
 class Loader:
     """Loads `samples` batch by batch, epoch by epoch.
 
-    Order is a permutation drawn from (seed, epoch) in training and the order given otherwise; what happens to a sample
-    is drawn from (seed, epoch, index). Every sample comes once an epoch, but a last training batch of a single image is
-    left out: batch normalisation has no variance to divide by.
+    In training order is drawn from (seed, epoch); what happens to a sample is drawn from (seed, epoch, index). Every
+    sample comes once an epoch, but a last training batch of a single image is left out: batch normalisation has no
+    variance to divide by.
 
     Args:
         samples: What to load.
@@ -95,9 +95,7 @@ class Loader:
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        full, rest = divmod(len(self.samples), self.batch_size)
-        lonely = self._train and rest == 1 and self.batch_size > 1
-        return full + (rest > 0 and not lonely)
+        return len(batches(len(self.samples), batch_size=self.batch_size, train=self._train))
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """The batches of `epoch` from `start_step` on, the same however the epoch is cut into calls.
@@ -105,11 +103,10 @@ class Loader:
         Raises:
             DataError: An image cannot be read.
         """
-        order = np.arange(len(self.samples))
-        if self._train:
-            order = np.random.default_rng(seed_of(self._seed, "order", epoch)).permutation(order)
-        steps = range(start_step, len(self))
-        keys = [_Key(epoch, order[step * self.batch_size : (step + 1) * self.batch_size]) for step in steps]
+        order = batches(
+            len(self.samples), batch_size=self.batch_size, train=self._train, seed=self._seed, epoch=epoch
+        )
+        keys = [_Key(epoch, indices) for indices in order[start_step:]]
         if self._workers is None:
             return self._load_in_threads(keys)
         return self._load_in_workers(self._workers, keys)
@@ -136,6 +133,18 @@ class Loader:
         pixels = ordered_map(load, places, threads=threads, ahead=2 * self.batch_size)
         for key in keys:
             yield self._images.collate(key, [next(pixels) for _ in key.indices])
+
+
+def batches(count: int, *, batch_size: int, train: bool, seed: int = 0, epoch: int = 0) -> list[NDArray[np.int64]]:
+    """The indices of each batch of an epoch over `count` samples, int64 [B] each.
+
+    In training they are a permutation drawn from (seed, epoch), and a last batch of one is left out.
+    """
+    order = np.arange(count)
+    if train:
+        order = np.random.default_rng(seed_of(seed, "order", epoch)).permutation(order)
+    parts = [order[start : start + batch_size] for start in range(0, count, batch_size)]
+    return parts[:-1] if train and batch_size > 1 and count % batch_size == 1 else parts
 
 
 _SECONDS_TO_SAVE = 20

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from finegrain.data.loader import Loader
-from finegrain.data.transforms import normalize
-from finegrain.preprocessing import Preprocessing
+from finegrain.data.feed import Feed
 from finegrain.runtime import Runtime
 
 
@@ -21,6 +19,11 @@ class EvaluationConfig:
 
     flip: bool = False
     """Average the probabilities of each image and its mirror image: twice the time, often a little better."""
+
+    def notes(self) -> list[str]:
+        """What a reader of the numbers must know."""
+        both = "Each prediction is the average over an image and its mirror image (evaluation.flip)."
+        return [both] if self.flip else []
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,39 +40,33 @@ class Predictions:
 @torch.inference_mode()
 def predict(
     model: nn.Module,
-    loader: Loader,
+    feed: Feed,
     *,
-    preprocessing: Preprocessing,
     runtime: Runtime,
     title: str,
-    flip: bool = False,
     each_batch: Callable[[], None] = lambda: None,
 ) -> Predictions:
-    """Run `model` in eval mode over every image of `loader`, each exactly once.
+    """Run `model` in eval mode over every sample of `feed`, each exactly once.
 
     Args:
-        model: Maps images [B, 3, H, W] to logits [B, K]; its training mode is restored afterwards.
-        loader: Yields uint8 batches in the order of its samples.
-        preprocessing: What the model expects of images.
-        runtime: Gives the device and the precision.
+        model: Maps a view [B, ...] to logits [B, K]; its training mode is restored afterwards.
+        feed: Gives the samples in their order; the softmax is averaged over its views.
+        runtime: Gives the precision.
         title: Shown beside the progress bar.
-        flip: Average the softmax of each image and of its mirror image.
         each_batch: Called after each batch; may raise to stop.
     """
     was_training = model.training
     model.eval()
     probabilities, labels = [], []
-    for batch in tqdm(loader.epoch(0), total=len(loader), desc=title, leave=False, disable=None):
-        images = normalize(runtime.place_images(batch.images), preprocessing)
-        views = (images, images.flip(3)) if flip else (images,)
+    for inputs in tqdm(feed.epoch(0), total=len(feed), desc=title, leave=False, disable=None):
         with runtime.autocast():
-            logits = torch.stack([model(view).float() for view in views])
+            logits = torch.stack([model(view).float() for view in inputs.views])
         probabilities.append(logits.double().softmax(dim=2).mean(dim=0))
-        labels.append(batch.labels)
+        labels.append(inputs.labels)
         each_batch()
     model.train(was_training)
     return Predictions(
-        paths=tuple(sample.path for sample in loader.samples),
+        paths=tuple(sample.path for sample in feed.samples),
         labels=torch.cat(labels).numpy(),
         probabilities=torch.cat(probabilities).cpu().numpy(),
     )

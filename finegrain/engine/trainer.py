@@ -11,15 +11,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from finegrain.config import Count, Positive, Probability
-from finegrain.data.loader import Batch, Loader
-from finegrain.data.transforms import normalize
+from finegrain.data.feed import Feed, Inputs
 from finegrain.engine.ema import WeightEMA
 from finegrain.engine.evaluate import predict
 from finegrain.engine.stopping import Best
 from finegrain.errors import NumericsError, fault
 from finegrain.metrics.classification import evaluate_predictions
 from finegrain.optim.schedule import Schedule
-from finegrain.preprocessing import Preprocessing
 from finegrain.runtime import Runtime, seed_of
 
 logger = logging.getLogger(__name__)
@@ -108,13 +106,10 @@ class Trainer:
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     runtime: Runtime
-    preprocessing: Preprocessing
     mix: Mix | None
     ema: WeightEMA | None
     seed: int
     keeper: Keeper
-    flip: bool = False
-    """Validate on each image and its mirror image."""
 
     def __post_init__(self) -> None:
         """Prepare what is neither an argument nor learned."""
@@ -129,13 +124,13 @@ class Trainer:
         return self.ema.module if self.ema is not None else self.model
 
     def fit(
-        self, train: Loader, val: Loader, *, on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None
+        self, train: Feed, val: Feed, *, on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None
     ) -> list[dict[str, float]]:
         """Train until the epochs, the steps or the patience are used up.
 
         Args:
-            train: Batches to learn from.
-            val: Images that choose the best epoch.
+            train: What to learn from.
+            val: What chooses the best epoch.
             on_epoch: Receives each epoch's row of the history.
 
         Returns:
@@ -161,21 +156,21 @@ class Trainer:
     def _steps_used_up(self) -> bool:
         return self.config.max_steps is not None and self.progress.step >= self.config.max_steps
 
-    def _train_epoch(self, loader: Loader) -> None:
+    def _train_epoch(self, feed: Feed) -> None:
         self.model.train()
         progress = self.progress
-        batches = loader.epoch(progress.epoch, start_step=progress.batch)
+        steps = feed.epoch(progress.epoch, start_step=progress.batch)
         title = f"epoch {progress.epoch + 1}/{self.config.epochs}"
-        for batch in tqdm(
-            batches, total=len(loader), initial=progress.batch, desc=title, leave=False, disable=None, unit="batch"
+        for inputs in tqdm(
+            steps, total=len(feed), initial=progress.batch, desc=title, leave=False, disable=None, unit="batch"
         ):
-            paths = [loader.samples[int(i)].path for i in batch.indices]
-            self._accumulate(batch, paths, share=len(paths) / self._group_images(loader))
+            paths = [feed.samples[int(i)].path for i in inputs.indices]
+            self._accumulate(inputs, paths, share=len(paths) / self._group_images(feed))
             progress.batch += 1
-            if progress.batch % self.config.accumulate_steps and progress.batch < len(loader):
+            if progress.batch % self.config.accumulate_steps and progress.batch < len(feed):
                 continue
             self._step(paths)
-            if self.config.save_steps and progress.step % self.config.save_steps == 0 and progress.batch < len(loader):
+            if self.config.save_steps and progress.step % self.config.save_steps == 0 and progress.batch < len(feed):
                 self._note_time()
                 self.keeper.save(self, is_best=False)
             self._stop_if_asked()
@@ -192,22 +187,21 @@ class Trainer:
         self._note_time()
         self.keeper.stop_if_asked(self)
 
-    def _group_images(self, loader: Loader) -> int:
+    def _group_images(self, feed: Feed) -> int:
         """Images of the current accumulation group: the epoch's last group, and its last batch, may be short."""
-        whole = self.config.accumulate_steps * loader.batch_size
+        whole = self.config.accumulate_steps * feed.batch_size
         start = self.progress.batch // self.config.accumulate_steps * whole
-        return min(whole, len(loader) * loader.batch_size - start, len(loader.samples) - start)
+        return min(whole, len(feed) * feed.batch_size - start, len(feed.samples) - start)
 
-    def _accumulate(self, batch: Batch, paths: list[str], share: float) -> None:
+    def _accumulate(self, inputs: Inputs, paths: list[str], share: float) -> None:
         """Add one batch's gradient, weighted by its `share` of the group's images."""
         seed = seed_of(self.seed, "batch", self.progress.epoch, self.progress.batch)
         torch.manual_seed(seed)
-        images = normalize(self.runtime.place_images(batch.images), self.preprocessing)
-        labels = batch.labels.to(self.runtime.device)
+        view, labels = inputs.views[0], inputs.labels.to(self.runtime.device)
         if self.mix is not None:
-            images, labels = self.mix(images, labels, seed)
+            view, labels = self.mix(view, labels, seed)
         with self.runtime.training_forward():
-            logits = self.model(images)
+            logits = self.model(view)
         loss = self.loss(logits.float(), labels)
         value = float(loss.detach())
         if not torch.isfinite(loss.detach()):
@@ -265,17 +259,15 @@ class Trainer:
             )
         )
 
-    def _validate(self, loader: Loader) -> dict[str, float]:
+    def _validate(self, feed: Feed) -> dict[str, float]:
         progress = self.progress
         row = {"epoch": float(progress.epoch), "train_loss": progress.loss_sum / max(progress.images, 1)}
         rate = max(group["lr"] for group in self.optimizer.param_groups)
         predictions = predict(
             self.evaluated_model,
-            loader,
-            preprocessing=self.preprocessing,
+            feed,
             runtime=self.runtime,
             title="validation",
-            flip=self.flip,
             each_batch=self._stop_if_asked,
         )
         metrics = evaluate_predictions(predictions.labels, predictions.probabilities)

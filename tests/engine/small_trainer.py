@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from finegrain.data.base import Sample
+from finegrain.data.feed import ImageFeed
 from finegrain.data.loader import Loader
 from finegrain.data.transforms import AugmentConfig, eval_transform
 from finegrain.engine.checkpoint import write_state
@@ -42,11 +43,12 @@ class Noise:
 
 def loader(
     count: int = 11, *, batch_size: int = 3, train: bool = True, preset: Any = "strong", workers: int = 0
-) -> Loader:
+) -> ImageFeed:
     samples = [Sample(path=f"{number}.png", label=number % K) for number in range(count)]
     transform = AugmentConfig(preset=preset).train_transform(SMALL) if train else eval_transform(SMALL)
     sizes = {"batch_size": batch_size, "num_workers": workers}
-    return Loader(samples, source=Noise(), transform=transform, seed=7, train=train, **sizes)
+    images = Loader(samples, source=Noise(), transform=transform, seed=7, train=train, **sizes)
+    return ImageFeed(images, preprocessing=SMALL, runtime=CPU)
 
 
 VAL = loader(6, train=False)
@@ -110,7 +112,6 @@ def trainer(
         optimizer=built,
         schedule=Cosine().build(built, steps_per_epoch=batches, epochs=settings.epochs),
         runtime=runtime,
-        preprocessing=SMALL,
         mix=mix,
         ema=WeightEMA(model, decay=0.9) if ema else None,
         seed=7,

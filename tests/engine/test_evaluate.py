@@ -1,5 +1,3 @@
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
@@ -7,6 +5,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from finegrain.data.base import Sample
+from finegrain.data.feed import ImageFeed
 from finegrain.data.loader import Loader
 from finegrain.data.transforms import eval_transform, normalize
 from finegrain.engine.evaluate import Predictions, predict
@@ -39,14 +38,15 @@ class Network(nn.Module):
         return self.head(self.dropout(self.norm(images).mean(dim=(2, 3))))
 
 
-def loader(batch_size: int = 3) -> Loader:
+def feed(batch_size: int = 3, runtime: Runtime = CPU) -> ImageFeed:
     samples = [Sample(path=f"{number}", label=number % K) for number in range(COUNT)]
     transform = eval_transform(SMALL)
-    return Loader(samples, source=Shades(), transform=transform, batch_size=batch_size, seed=0, train=False)
+    load = Loader(samples, source=Shades(), transform=transform, batch_size=batch_size, seed=0, train=False)
+    return ImageFeed(load, preprocessing=SMALL, runtime=runtime)
 
 
 def evaluated(model: nn.Module, *, batch_size: int = 3, runtime: Runtime = CPU) -> Predictions:
-    return predict(model, loader(batch_size), preprocessing=SMALL, runtime=runtime, title="")
+    return predict(model, feed(batch_size, runtime), runtime=runtime, title="")
 
 
 def test_every_image_once_in_order() -> None:
@@ -121,7 +121,10 @@ def test_flipping_averages_the_softmax_of_both_views() -> None:
     plain = Preprocessing(image_size=8, resize_size=8, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear")
     samples = [Sample(path=f"{number}", label=0) for number in range(5)]
     load = Loader(samples, source=Halves(), transform=eval_transform(plain), batch_size=2, seed=0, train=False)
-    see = partial(predict, Lopsided(), load, preprocessing=plain, runtime=CPU, title="")
-    once, both = see().probabilities, see(flip=True).probabilities
+    once, both = (
+        predict(Lopsided(), ImageFeed(load, preprocessing=plain, runtime=CPU, flip=flip), runtime=CPU, title="")
+        for flip in (False, True)
+    )
+    once, both = once.probabilities, both.probabilities
     assert not np.allclose(once, 1 / 3)
     np.testing.assert_allclose(both, (once + 1 / 3) / 2, atol=1e-12)  # the mirror image is dark on the left

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from small_trainer import ADAMW, MIXUP, SGD, VAL, Keeper, equal, loader, trainer
 
-from finegrain.data.loader import Loader
+from finegrain.data.feed import ImageFeed
 from finegrain.engine.checkpoint import read_state
 from finegrain.engine.interrupt import Interrupted
 from finegrain.engine.trainer import Trainer
@@ -47,7 +47,7 @@ def test_a_resume_may_load_with_other_workers(tmp_path: Path) -> None:
 def test_a_resumed_epoch_sees_each_image_once(tmp_path: Path) -> None:
     seen: list[int] = []
 
-    class Watched(Loader):
+    class Watched(ImageFeed):
         def epoch(self, epoch: int, start_step: int = 0) -> Any:
             for batch in super().epoch(epoch, start_step):
                 seen.extend(batch.indices.tolist())

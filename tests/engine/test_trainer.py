@@ -6,7 +6,6 @@ from small_trainer import (
     CPU,
     FP16,
     SGD,
-    SMALL,
     VAL,
     Keeper,
     equal,
@@ -107,7 +106,7 @@ def test_the_train_loss_is_the_mean_over_the_images() -> None:
     """The last batch is smaller than the others."""
     made = trainer(model=linear(), optimizer=lambda p: torch.optim.SGD(p, lr=0.0), epochs=1)
     (row,) = made.fit(loader(preset="none"), VAL)
-    whole = predict(made.model, loader(train=False), preprocessing=SMALL, runtime=CPU, title="")
+    whole = predict(made.model, loader(train=False), runtime=CPU, title="")
     assert row["train_loss"] == pytest.approx(evaluate_predictions(whole.labels, whole.probabilities).loss, rel=1e-5)
 
 
@@ -121,7 +120,7 @@ def test_the_average_of_the_weights_is_what_is_evaluated_and_kept() -> None:
     (row,) = made.fit(loader(), VAL)
     losses = {}
     for name, model in {"average": made.ema.module, "weights": made.model}.items():
-        predictions = predict(model, VAL, preprocessing=SMALL, runtime=CPU, title="")
+        predictions = predict(model, VAL, runtime=CPU, title="")
         losses[name] = evaluate_predictions(predictions.labels, predictions.probabilities).loss
     assert row["eval_loss"] == losses["average"] != losses["weights"]
 
