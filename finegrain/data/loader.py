@@ -103,9 +103,7 @@ class Loader:
         Raises:
             DataError: An image cannot be read.
         """
-        order = batches(
-            len(self.samples), batch_size=self.batch_size, train=self._train, seed=self._seed, epoch=epoch
-        )
+        order = batches(len(self.samples), batch_size=self.batch_size, train=self._train, seed=self._seed, epoch=epoch)
         keys = [_Key(epoch, indices) for indices in order[start_step:]]
         if self._workers is None:
             return self._load_in_threads(keys)

@@ -1,36 +1,36 @@
 """A linear probe: the head that suits the features of a frozen backbone, to start fine-tuning from."""
 
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import log_loss
+from torch import Tensor
+from torch.nn import functional as F
 from tqdm import tqdm
 
 from finegrain.data.base import Sample
 from finegrain.data.carve import carve
+from finegrain.features.logistic import LogisticGrid
 
 logger = logging.getLogger(__name__)
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """What C, the inverse strength of the L2 penalty, is chosen from, for features of unit variance."""
 _HELD_OUT = 0.2
-_MAX_ITERATIONS = 500
+_TOLERANCE = 3e-5
+"""A start for fine-tuning may be a little short of the optimum."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Probe:
     """A linear head on raw features."""
 
-    weight: NDArray[np.float64]
+    weight: NDArray[np.float32]
     """[K, D]."""
-    bias: NDArray[np.float64]
+    bias: NDArray[np.float32]
     """[K]."""
     strength: float
     """The C it was fitted with."""
@@ -43,44 +43,34 @@ def fit_probe(features: NDArray[np.float32], samples: Sequence[Sample], *, seed:
         features: [N, D], one row a sample.
         samples: N train samples, of every class at least one; groups stay together.
         seed: Of what is held out.
+
+    Raises:
+        DataError: A feature is not finite.
     """
-    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
-    rows = (features - mean) / scale
-    labels = np.array([sample.label for sample in samples])
-    strength = _choose(rows, labels, samples, seed)
-    weight, bias = _fit(LogisticRegression(C=strength, max_iter=_MAX_ITERATIONS), rows, labels)
-    weight = weight / scale
-    return Probe(weight=weight, bias=bias - weight @ mean, strength=strength)
-
-
-def _choose(rows: NDArray[np.float32], labels: NDArray[np.int64], samples: Sequence[Sample], seed: int) -> float:
-    """The C of the smallest log-loss on held-out samples; of the middle where nothing can be held out."""
+    rows, labels = torch.from_numpy(features), torch.tensor([sample.label for sample in samples])
     taken = {sample.path for sample in carve(samples, fraction=_HELD_OUT, seed=seed).taken}
-    held_out = np.array([sample.path in taken for sample in samples])
-    classes = int(labels.max()) + 1
+    strength = _choose(rows, labels, torch.tensor([sample.path in taken for sample in samples]))
+    everything = torch.ones(1, len(labels), dtype=torch.bool)
+    (fitted,) = LogisticGrid(strengths=(strength,), tolerance=_TOLERANCE).fit(
+        rows, labels, train=everything, num_classes=int(labels.max()) + 1
+    )
+    weight, bias = fitted.head.parameters()
+    return Probe(weight=weight.numpy(), bias=bias.numpy(), strength=strength)
+
+
+def _choose(rows: Tensor, labels: Tensor, held_out: Tensor) -> float:
+    """The C of the smallest log-loss on held-out samples; of the middle where nothing can be held out."""
     if not held_out.any():
         return STRENGTHS[len(STRENGTHS) // 2]
     losses: dict[float, float] = {}
-    path = LogisticRegression(max_iter=_MAX_ITERATIONS, warm_start=True)  # each fit starts from the one before
-    for strength in tqdm(STRENGTHS, desc="linear probe", leave=False, disable=None):
-        weight, bias = _fit(path.set_params(C=strength), rows[~held_out], labels[~held_out])
-        probabilities = softmax(rows[held_out] @ weight.T + bias, axis=1)
-        losses[strength] = float(log_loss(labels[held_out], probabilities, labels=np.arange(classes)))
+    path = LogisticGrid(strengths=STRENGTHS, tolerance=_TOLERANCE).fit(
+        rows, labels, train=~held_out[None], num_classes=int(labels.max()) + 1
+    )
+    for fitted in tqdm(path, desc="linear probe", total=len(STRENGTHS), leave=False, disable=None):
+        strength = fitted.setting.strength
+        losses[strength] = float(F.cross_entropy(fitted.head(rows[held_out]), labels[held_out]))
         if losses[strength] > min(losses.values()):
             break  # beyond the best, the loss only rises
     best = min(losses, key=losses.__getitem__)
     logger.info("linear probe: C = %g, log-loss %.4f on %d held-out images", best, losses[best], held_out.sum())
     return best
-
-
-def _fit(
-    model: LogisticRegression, rows: NDArray[np.float32], labels: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    with warnings.catch_warnings():  # a start for fine-tuning may be a little short of the optimum
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(rows, labels)
-    if len(model.classes_) > 2:
-        return model.coef_, model.intercept_
-    # Of two classes scikit-learn keeps one row: the second against the first.
-    weight, bias = model.coef_ / 2, model.intercept_ / 2
-    return np.concatenate([-weight, weight]), np.concatenate([-bias, bias])

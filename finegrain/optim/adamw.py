@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from finegrain.config import NonNegative, Positive, Probability
+from finegrain.config import NonNegative, Positive
 from finegrain.optim.base import OptimConfig
 
 
@@ -17,11 +17,7 @@ class AdamW(OptimConfig):
     """Learning rate after the warm-up."""
     weight_decay: NonNegative = 0.05
     """Weight decay per step, in units of the learning rate."""
-    betas: tuple[Probability, Probability] = (0.9, 0.999)
-    """Decay of the averages of the gradient and of its square."""
-    eps: Positive = 1e-8
-    """Added to the denominator."""
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.AdamW:
         """See `OptimConfig.optimizer`."""
-        return torch.optim.AdamW(groups, lr=self.lr, betas=self.betas, eps=self.eps)
+        return torch.optim.AdamW(groups, lr=self.lr)

@@ -1,0 +1,137 @@
+"""The logistic solver against scikit-learn, where products are exact and where they are rounded."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from finegrain.features import logistic
+from finegrain.features.lbfgs import History, dot
+from finegrain.features.logistic import LogisticGrid
+
+STRENGTHS = (0.001, 0.03, 1.0, 30.0)
+
+
+def task(count: int = 400, *, dim: int = 20, classes: int = 7) -> tuple[np.ndarray, np.ndarray]:
+    """Correlated features of unequal scale; the classes overlap."""
+    random = np.random.default_rng(1)
+    labels = random.integers(classes, size=count)
+    rows = random.normal(size=(classes, dim))[labels] + 1.2 * random.normal(size=(count, dim))
+    return ((rows @ random.normal(size=(dim, dim))) * np.geomspace(0.1, 10, dim) + 3).astype(np.float32), labels
+
+
+def fitted(rows: np.ndarray, labels: np.ndarray, *, classes: int, **options):
+    """Heads fitted on all rows, by strength."""
+    everything = torch.ones(1, len(labels), dtype=torch.bool)
+    grid = LogisticGrid(**options)
+    found = grid.fit(torch.tensor(rows), torch.tensor(labels), train=everything, num_classes=classes)
+    return {one.setting.strength: one for one in found}
+
+
+def objective(weight: np.ndarray, logits: np.ndarray, labels: np.ndarray, strength: float) -> float:
+    top = logits.max(1)
+    normaliser = top + np.log(np.exp(logits - top[:, None]).sum(1))
+    return (normaliser - logits[np.arange(len(labels)), labels]).sum() + (weight**2).sum() / 2 / strength
+
+
+@pytest.fixture(params=["bf16", "fp32"])
+def products(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """In what steps are computed, whatever this machine is fast at."""
+    monkeypatch.setattr(logistic, "_fast_in_bf16", lambda device: request.param == "bf16")
+    return request.param
+
+
+@pytest.mark.parametrize("classes", [3, 7])
+def test_it_finds_the_optimum_of_scikit_learn(products: str, classes: int):
+    rows, labels = task(1200, classes=classes)
+    scaled = (rows - rows.mean(0)) / rows.std(0)
+    for strength, one in fitted(rows, labels, classes=classes, strengths=STRENGTHS).items():
+        peer = LogisticRegression(C=strength, max_iter=10_000, tol=1e-8).fit(scaled.astype(np.float64), labels)
+        logits = one.head(torch.tensor(rows)).double().numpy()
+        found = objective(one.head.weight.numpy() * rows.std(0), logits, labels, strength)
+        least = objective(peer.coef_, scaled @ peer.coef_.T + peer.intercept_, labels, strength)
+        assert one.converged
+        assert found == pytest.approx(least, rel=1e-4)
+        assert (logits.argmax(1) == peer.predict(scaled)).mean() >= 0.999
+
+
+def test_a_far_step_along_the_path_ends_where_a_start_from_zero_does(products: str):
+    rows, labels = task()
+    far = fitted(rows, labels, classes=7, strengths=(1e-8, 1.0))[1.0]
+    near = fitted(rows, labels, classes=7, strengths=(1.0,))[1.0]
+    assert far.iterations > 5
+    torch.testing.assert_close(far.head(torch.tensor(rows)), near.head(torch.tensor(rows)), atol=0.1, rtol=0.01)
+
+
+@pytest.mark.parametrize("strength", [1e4, 1e9])
+def test_classes_that_lie_apart_give_finite_heads_without_a_penalty(products: str, strength: float):
+    rows = np.repeat(np.eye(4, dtype=np.float32), 5, axis=0)
+    (one,) = fitted(rows, np.repeat(np.arange(4), 5), classes=4, strengths=(strength,)).values()
+    assert one.head(torch.tensor(rows)).isfinite().all()
+    assert one.head(torch.tensor(rows)).argmax(1).tolist() == np.repeat(np.arange(4), 5).tolist()
+
+
+def test_rounded_products_that_lead_nowhere_are_given_up(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(logistic, "_fast_in_bf16", lambda device: True)
+    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda self: torch.zeros_like(self, dtype=torch.bfloat16))
+    rows, labels = task()
+    exact = fitted(rows, labels, classes=7, strengths=(0.1,), precision="fp32")[0.1]
+    found = fitted(rows, labels, classes=7, strengths=(0.1,))[0.1]
+    assert found.converged
+    torch.testing.assert_close(found.head(torch.tensor(rows)), exact.head(torch.tensor(rows)), atol=0.05, rtol=0)
+
+
+def test_smoothing_is_that_of_torch(products: str):
+    """At the optimum the gradient of torch's smoothed loss and of the penalty cancel."""
+    rows, labels = task()
+    grid = {"strengths": (0.1,), "smoothings": (0.2,), "tolerance": 1e-8}
+    head = fitted(rows, labels, classes=7, **grid)[0.1].head
+    scale = torch.tensor(rows.std(0))
+    weight = (head.weight * scale).requires_grad_()
+    logits = torch.nn.functional.linear(torch.tensor(rows) / scale, weight, head.bias)
+    loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels), reduction="sum", label_smoothing=0.2)
+    (loss + weight.square().sum() / 2 / 0.1).backward()
+    assert weight.grad.norm() < 1e-3 * loss
+
+
+def test_fewer_rows_than_classes_and_than_features(products: str):
+    rows, _ = task(6)
+    one = fitted(rows, np.arange(6), classes=9, strengths=(1.0,))[1.0]
+    assert one.head(torch.tensor(rows)).argmax(1).tolist() == list(range(6))
+
+
+def test_a_class_without_rows_is_never_predicted(products: str):
+    rows, labels = task(classes=3)
+    for one in fitted(rows, labels, classes=5, strengths=STRENGTHS).values():
+        assert one.head(torch.tensor(rows)).argmax(1).max() < 3
+        assert one.head(torch.tensor(rows)).isfinite().all()
+
+
+def test_a_constant_feature_changes_nothing(products: str):
+    rows, labels = task()
+    padded = np.concatenate([rows, np.full((len(rows), 1), 1e3, np.float32)], axis=1)
+    for strength, one in fitted(rows, labels, classes=7, strengths=(0.01, 1.0)).items():
+        other = fitted(padded, labels, classes=7, strengths=(0.01, 1.0))[strength]
+        torch.testing.assert_close(other.head.weight[:, :-1], one.head.weight, atol=0.01, rtol=0.01)
+        assert other.head.weight[:, -1].abs().max() < 1e-6
+
+
+def test_l_bfgs_knows_a_quadratic_after_as_many_steps_as_it_has_dimensions():
+    torch.manual_seed(0)
+    root = torch.randn(6, 6, dtype=torch.float64)
+    hessian, history = root @ root.T + torch.eye(6, dtype=torch.float64), History(6)
+    basis = torch.linalg.eigh(hessian).eigenvectors.T  # conjugate steps, as an exact line search takes them
+    for step in basis:
+        history.append(step[None], (hessian @ step)[None])
+    gradient, unit = torch.randn(6, dtype=torch.float64), torch.eye(6, dtype=torch.float64)
+    torch.testing.assert_close(history.direction(gradient[None], unit)[0], torch.linalg.solve(hessian, gradient))
+    history.shift(torch.full((6,), 2.0, dtype=torch.float64))
+    shifted = hessian + 2 * torch.eye(6, dtype=torch.float64)
+    torch.testing.assert_close(history.direction(gradient[None], unit)[0], torch.linalg.solve(shifted, gradient))
+
+
+def test_steps_without_curvature_are_not_remembered():
+    history = History(3)
+    history.append(torch.ones(1, 2), -torch.ones(1, 2))
+    assert torch.equal(history.direction(torch.ones(1, 2), 3 * torch.eye(2)), torch.full((1, 2), 3.0))
+    assert float(dot(torch.ones(2, 2), torch.ones(2, 2))) == 4
