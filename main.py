@@ -8,8 +8,8 @@ from pathlib import Path
 from finegrain import config
 from finegrain.errors import FinegrainError
 
-WORDS = """train: train, evaluate once on test, report (the default); evaluate: judge the best model of the run in
---out again; then KEY=VALUE for each field of the recipe to change"""
+WORDS = """train: train, evaluate once on test, report (the default); evaluate: judge the best model of the run in --out
+again; features: what the frozen network says of each image; then KEY=VALUE for each field of the recipe to change"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,15 +18,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("words", nargs="*", metavar="WORD", help=WORDS)
     parser.add_argument("--config", required=True, help="a Python file with config() -> Recipe")
     parser.add_argument("--out", type=Path, help="the run directory itself; default ckpt/<name>/<time>")
+    parser.add_argument("--cache", help="a folder that keeps features of frozen networks for all runs")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, or with the newest")
     parser.add_argument("--dry-run", action="store_true", help="show recipe, model and steps; read no data")
     options = parser.parse_intermixed_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
-        recipe = config.load(options.config)  # imports torch: what comes before answers at once
+        recipe = config.load(vars(options).pop("config"))  # imports torch: what comes before answers at once
         from finegrain.commands import carry_out
 
-        print(carry_out(recipe, options.words, out=options.out, resume=options.resume, dry_run=options.dry_run))
+        print(carry_out(recipe, **vars(options)))
     except FinegrainError as error:
         print(f"finegrain: {error}", file=sys.stderr)
         return error.exit_code

@@ -8,7 +8,7 @@ from finegrain.data.transforms import AugmentConfig
 from finegrain.engine.trainer import Trainer
 from finegrain.models.config import ModelConfig
 from finegrain.optim.sgd import SGD
-from finegrain.recipe import Recipe, build_loaders, build_model, build_trainer
+from finegrain.recipe import Recipe, build_feeds, build_model, build_trainer
 
 
 class FinegrainSide:
@@ -19,13 +19,13 @@ class FinegrainSide:
         runtime = recipe.runtime.build()
         data = splits.build(recipe.data, recipe.data.table())
         self.model = build_model(recipe, num_classes=len(data.class_names), runtime=runtime)
-        self._loaders = build_loaders(recipe, data=data, preprocessing=self.model.preprocessing, runtime=runtime)
+        self._feeds = build_feeds(recipe, data=data, preprocessing=self.model.preprocessing, runtime=runtime)
         self._clock = _StepClock()
         self._trainer = build_trainer(
             recipe,
             model=self.model,
             data=data,
-            batches=len(self._loaders.train),
+            batches=len(self._feeds.train),
             runtime=runtime,
             checkpoints=self._clock,  # type: ignore[arg-type]  # a Keeper is all it needs
         )
@@ -34,7 +34,7 @@ class FinegrainSide:
         """Train one epoch more."""
         self._trainer.config.epochs = self._trainer.progress.epoch + 1
         self._clock.start()
-        self._trainer.fit(self._loaders.train, self._loaders.val)
+        self._trainer.fit(self._feeds.train, self._feeds.val)
         return self._clock.cost
 
 

@@ -6,6 +6,7 @@ Hardware, minutes and result: not measured.
 """
 
 from configs.birds_vit_tiny_full import config as base
+from finegrain.data.transforms import AugmentConfig
 from finegrain.losses.cross_entropy import CrossEntropy
 from finegrain.optim.adamw import AdamW
 from finegrain.recipe import Recipe
@@ -17,8 +18,7 @@ def config() -> Recipe:
     recipe = base()
     recipe.name = "birds_vit_tiny_head"
     recipe.tuning = Head()
-    recipe.augment.min_scale = 0.5
-    recipe.augment.color_jitter = 0.0
+    recipe.augment = AugmentConfig(preset="none")  # the features are then computed once and cached
     recipe.loss = CrossEntropy()
     recipe.optim = AdamW(lr=2e-3, weight_decay=1.0)
     recipe.train.epochs = 20

@@ -11,15 +11,27 @@ from finegrain.errors import ConfigError, OutputError, fault
 from finegrain.models.summary import summary
 from finegrain.recipe import Recipe, evaluate, run
 from finegrain.storage import RunDirectory
+from finegrain.survey import survey
+
+COMMANDS = ("train", "evaluate", "features")
 
 
-def carry_out(recipe: Recipe, words: Sequence[str], *, out: Path | None, resume: bool, dry_run: bool) -> str:
+def carry_out(
+    recipe: Recipe,
+    words: Sequence[str],
+    *,
+    out: Path | None = None,
+    cache: str | None = None,
+    resume: bool = False,
+    dry_run: bool = False,
+) -> str:
     """Override, check, and run a command; return what to print.
 
     Args:
         recipe: As its config file gave it; changed by the overrides.
         words: A command, which may be left out, then KEY=VALUE.
         out: The run directory itself; none: under ckpt/<name>/, a new one, or the newest when `resume`.
+        cache: Sets `runtime.cache`.
         resume: Go on with a run that was begun.
         dry_run: Only say what would be done.
 
@@ -32,15 +44,19 @@ def carry_out(recipe: Recipe, words: Sequence[str], *, out: Path | None, resume:
         )
     command = words[0] if words and "=" not in words[0] else "train"
     config.override(recipe, words[1:] if words and "=" not in words[0] else words)
+    recipe.runtime.cache = cache or recipe.runtime.cache
     config.check(recipe)
-    if command not in ("train", "evaluate"):
-        raise ConfigError(fault("no such command", got=command, expected="train or evaluate", remedy="see --help"))
+    if command not in COMMANDS:
+        expected = f"one of {', '.join(COMMANDS)}"
+        raise ConfigError(fault("no such command", got=command, expected=expected, remedy="see --help"))
     if dry_run:
         return plan(recipe)
     begun = resume or command == "evaluate"
     path = out or run_directory(recipe.name, newest=begun)
     if command == "train":
         return run(recipe, directory=RunDirectory(path, resume=resume))
+    if command == "features":
+        return survey(recipe, directory=RunDirectory(path, resume=resume))
     if not path.is_dir():
         raise OutputError(fault("no run to evaluate", got=str(path), expected="a run directory", remedy="set --out"))
     return evaluate(recipe, directory=RunDirectory(path, resume=True))

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import shutil
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from finegrain import config
+from finegrain import caching, config
 from finegrain.data import splits
 from finegrain.data.base import Data, DataConfig
 from finegrain.data.feed import Feed, ImageFeed
@@ -22,6 +23,7 @@ from finegrain.engine.history import TensorBoardLog
 from finegrain.engine.interrupt import Interrupt
 from finegrain.engine.trainer import TrainConfig, Trainer
 from finegrain.errors import ConfigError, fault
+from finegrain.features.cache import FeatureCache
 from finegrain.features.extract import extract
 from finegrain.features.probe import fit_probe
 from finegrain.judgement import REPORT, best_model, judge, judged
@@ -38,6 +40,9 @@ from finegrain.storage import RunDirectory
 from finegrain.tuning.base import Tuning
 
 logger = logging.getLogger(__name__)
+
+FEATURES = "features"
+"""Folder, in a run's directory, of what its frozen network gave, unless the user keeps a cache of his own."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -76,6 +81,7 @@ class Recipe:
                     remedy="lower it",
                 )
             )
+        faults += caching.faults(self.tuning, self.augment)
         if self.model.weights is not None and not self.tuning.pretrained:
             faults.append(
                 fault(
@@ -106,37 +112,54 @@ def run(recipe: Recipe, *, directory: RunDirectory) -> str:
     with directory, device_faults():
         runtime = recipe.runtime.build()
         table = recipe.data.table()
+        cache = build_cache(recipe.runtime, run=directory.path)
         with clock("model"):
             model = build_model(recipe, num_classes=len(table.class_names), runtime=runtime)
         with clock("data"):
             data = splits.build(recipe.data, table)
-        feeds = build_feeds(recipe, data=data, preprocessing=model.preprocessing, runtime=runtime)
+        images = build_feeds(recipe, data=data, preprocessing=model.preprocessing, runtime=runtime)
+        train, val = images.train, images.val
         if recipe.tuning.probe_first and not directory.begun:
             with clock("probe"):
-                start_at_probe(model, data=data, seed=recipe.seed, runtime=runtime)
+                start_at_probe(model, data=data, seed=recipe.seed, runtime=runtime, cache=cache)
+        views = caching.train_views(recipe.tuning, recipe.augment, seed=recipe.seed)
+        if views and not judged(directory):
+            with clock("features"):
+                train, val = caching.cached_feeds(
+                    model,
+                    data=data,
+                    train_views=views,
+                    flip=recipe.evaluation.flip,
+                    batch_size=recipe.train.batch_size,
+                    seed=recipe.seed,
+                    runtime=runtime,
+                    cache=cache,
+                )
         with clock("training"), Interrupt() as interrupt, TensorBoardLog(directory.path / "tensorboard") as log:
             checkpoints = build_checkpoints(
                 recipe, directory=directory, data=data, model=model, runtime=runtime, interrupt=interrupt
             )
             trainer = build_trainer(
-                recipe, model=model, data=data, batches=len(feeds.train), runtime=runtime, checkpoints=checkpoints
+                recipe, model=model, data=data, batches=len(train), runtime=runtime, checkpoints=checkpoints
             )
             if checkpoints.resume(trainer) and trainer.finished and judged(directory):
                 return f"{recipe.name}: finished before, nothing is left to do\n{directory.path / REPORT}"
             directory.write("config.py", config.dump(recipe))
-            trainer.fit(feeds.train, feeds.val, on_epoch=log)
+            trainer.fit(train, val, on_epoch=log)
         best = best_model(directory, class_names=data.class_names, runtime=runtime, trust=recipe.model.trust)
-        return judge(
+        result = judge(
             best,
             course=read_course(directory),
             directory=directory,
             data=data,
-            val=feeds.val,
-            test=feeds.test,
+            val=images.val,
+            test=images.test,
             notes=recipe.evaluation.notes(),
             runtime=runtime,
             clock=clock,
         )
+        shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
+        return result
 
 
 def evaluate(recipe: Recipe, *, directory: RunDirectory) -> str:
@@ -175,10 +198,17 @@ def build_model(recipe: Recipe, *, num_classes: int, runtime: Runtime) -> Classi
     return model
 
 
-def start_at_probe(model: Classifier, *, data: Data, seed: int, runtime: Runtime) -> None:
+def build_cache(config: RuntimeConfig, *, run: Path) -> FeatureCache:
+    """The folder of features that the user keeps, or one in the run's directory that is removed when it is done."""
+    folder = run / FEATURES if config.cache is None else Path(config.cache).expanduser()
+    limit = None if config.cache_limit_gb is None else round(config.cache_limit_gb * 1e9)
+    return FeatureCache(folder, limit_bytes=limit)
+
+
+def start_at_probe(model: Classifier, *, data: Data, seed: int, runtime: Runtime, cache: FeatureCache) -> None:
     """Give the head the weights of a linear probe of the features it reads."""
     exact = replace(runtime, compile="never")  # whether compiling pays is a matter of time: a rerun may differ
-    features = extract(data.train, source=data.source, classifier=model, runtime=exact)
+    features = extract(data.train, source=data.source, classifier=model, runtime=exact, cache=cache)
     probe = fit_probe(features.values.float().numpy(), data.train, seed=seed)
     model.set_head(torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
 
@@ -252,7 +282,15 @@ def build_checkpoints(
     one_state = weights * (2 if recipe.train.ema_decay is not None else 1) + 2 * trained
     directory.require_space(3 * (one_state + weights))
     # What may differ between a run and its resumption changes no number: how images are loaded, and how often is saved.
-    free = ("runtime.num_workers", "runtime.compile", "train.save_steps", "data.root", "data.pixel_cache")
+    free = (
+        "runtime.num_workers",
+        "runtime.compile",
+        "runtime.cache",
+        "runtime.cache_limit_gb",
+        "train.save_steps",
+        "data.root",
+        "data.pixel_cache",
+    )
     settings = {key: value for key, value in config.flatten(recipe).items() if key not in free}
     identity = {
         "architecture": model.architecture,

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from finegrain.config import Count, CountOrZero
+from finegrain.config import Count, CountOrZero, Positive
 from finegrain.errors import ConfigError, DeviceError, fault
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -67,8 +67,8 @@ class Runtime:
         return model.to(memory_format=torch.channels_last) if self.channels_last else model
 
     def place_images(self, images: Tensor) -> Tensor:
-        """`images` [B, C, H, W] on the device in the memory format of the run."""
-        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        """`images` [B, C, H, W], or rows of another shape, on the device in the memory format of the run."""
+        layout = torch.channels_last if self.channels_last and images.ndim == 4 else torch.contiguous_format
         return images.to(self.device, non_blocking=True).contiguous(memory_format=layout)
 
     def peak_memory_bytes(self) -> int:
@@ -96,6 +96,10 @@ class RuntimeConfig:
     """Refuse CUDA operations whose result changes from run to run; the CPU needs nothing."""
     compile: Compile = "auto"
     """auto: compile a frozen network where the images to come repay the half minute that it takes."""
+    cache: str | None = None
+    """Folder that keeps what frozen networks gave, for all runs; none: one in the run's directory, while it trains."""
+    cache_limit_gb: Positive | None = None
+    """What that folder may take, in 10⁹ bytes: networks not used for longest give way; none: no limit."""
 
     def build(self) -> Runtime:
         """Choose the device and number formats, and set the process-wide switches.

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -11,6 +12,8 @@ import torch
 from finegrain.features.shelf import LOCK, Shelf, bytes_of, take_lock
 
 logger = logging.getLogger(__name__)
+
+_LIKENESS = "likeness"
 
 
 class FeatureCache:
@@ -28,6 +31,19 @@ class FeatureCache:
     def shelf(self, network: str, dtype: torch.dtype) -> Shelf:
         """The features of one network, by its key."""
         return Shelf(self.folder / network, dtype=dtype, make_room=self._make_room)
+
+    def likeness(self, network: str) -> float | None:
+        """How like a network's features are to those in fp32, as noted; None where nobody has looked."""
+        try:
+            return float((self.folder / network / _LIKENESS).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return None
+
+    def note_likeness(self, network: str, cosine: float) -> None:
+        """Remember it, where the folder can be written."""
+        with suppress(OSError):
+            (self.folder / network).mkdir(parents=True, exist_ok=True)
+            (self.folder / network / _LIKENESS).write_text(f"{cosine:.6f}", encoding="ascii")
 
     def _make_room(self, needed: int, keep: Path) -> bool:
         """Whether `needed` bytes more are within the limit, once older networks than `keep` are removed."""

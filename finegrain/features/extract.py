@@ -1,34 +1,39 @@
 """Features of images, each computed once: from the cache where it has them, else by the frozen backbone."""
 
-import hashlib
 import logging
-import random
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 from tqdm import tqdm
 
 from finegrain.data.base import Sample, Source
 from finegrain.data.loader import Loader
-from finegrain.data.transforms import AugmentConfig, Transform, eval_transform, normalize
-from finegrain.errors import ConfigError, DataError, fault
+from finegrain.data.transforms import Transform, eval_transform, normalize
+from finegrain.errors import DataError, fault
 from finegrain.features.cache import FeatureCache
+from finegrain.features.cut import Cut
 from finegrain.features.inference import FrozenBackbone, frozen
-from finegrain.features.keys import image_keys, network_key, stored_dtype, view_key
+from finegrain.features.keys import image_keys, network_key, stored_dtype
 from finegrain.features.shelf import Shelf, bytes_of
+from finegrain.features.views import Plain, View
 from finegrain.models.classifier import Classifier
 from finegrain.preprocessing import Preprocessing
-from finegrain.runtime import Runtime, seed_of
+from finegrain.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
+LIKENESS = 0.999
+"""Smallest mean cosine of bf16 features to fp32's with which they are used."""
+
 _BATCH_SIZE = {"cpu": 16, "cuda": 128}
+_COMPARED = 16
+"""Images that bf16 and fp32 are compared on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,9 +57,13 @@ class Features:
 
     @property
     def values(self) -> Tensor:
-        """A fresh copy of all rows, [N, D], or [N, K, D] for K > 1 views; float32 if computed in it, else float16."""
+        """A fresh copy of all rows, [N, ...], or [N, K, ...] for K > 1 views."""
         values = self.shelf.gather(self.rows)
         return values if self.views == 1 else values.view(-1, self.views, *values.shape[1:])
+
+    def take(self, indices: Sequence[int], view: int) -> Tensor:
+        """A copy of one view of some images, [B, ...]."""
+        return self.shelf.gather([self.rows[index * self.views + view] for index in indices])
 
 
 def extract(
@@ -64,13 +73,12 @@ def extract(
     classifier: Classifier,
     runtime: Runtime,
     cache: FeatureCache | None = None,
-    views: int = 1,
-    augment: AugmentConfig | None = None,
-    seed: int = 0,
+    views: Sequence[View] = (Plain(),),
+    cut: Cut | None = None,
     batch_size: int | None = None,
     title: str = "features",
 ) -> Features:
-    """Compute what the head of `classifier` reads for every sample, unless the cache has it.
+    """Compute what the head of `classifier` reads of every sample, or what is read at a `cut`, unless the cache has it.
 
     Args:
         samples: Labels, names and order have no part in the features.
@@ -78,35 +86,38 @@ def extract(
         classifier: Left as it is.
         runtime: Gives the device, the precision and the loader's processes.
         cache: Where features are kept; none: in memory.
-        views: K ≥ 1. The first view is evaluation's; the others are drawn by `augment`.
-        augment: Of the further views.
-        seed: Of the further views; what is drawn is a function of (seed, view, pixels).
+        views: How to look at each image, K ≥ 1 ways.
+        cut: Where to stop; none: at the head. Its rows are of the cut's shape.
         batch_size: None: what suits the device.
         title: Shown beside the progress bar.
 
     Raises:
-        ConfigError: Several views without augmentation, or the network's resize is smaller than its crop.
+        ConfigError: The network's resize is smaller than its crop.
         DataError: There are no samples, or an image cannot be read.
         NumericsError: A feature is not finite in the format it is stored in.
         OutputError: The disk is full; what was stored so far is kept.
     """
-    _check(samples, views, augment)
-    key, dtype = network_key(classifier, runtime), stored_dtype(runtime)
+    if not samples:
+        raise DataError(fault("no images to extract from", got="none", expected="1 or more", remedy="add images"))
+    if runtime.precision == "bf16":
+        runtime = _agreeing(runtime, samples, source=source, classifier=classifier, cache=cache, cut=cut)
+    key, dtype = network_key(classifier, runtime, cut), stored_dtype(runtime, at_cut=cut is not None)
     preprocessing, size = classifier.preprocessing, batch_size or _BATCH_SIZE[runtime.device.type]
     shelf = Shelf(None, dtype=dtype) if cache is None else cache.shelf(key, dtype)
-    plan = [_View(number=number, augment=augment if number else None, seed=seed) for number in range(views)]
     images = image_keys(samples, source)
-    wanted = [{view.key(image): sample for image, sample in zip(images, samples, strict=True)} for view in plan]
+    wanted = [{view.key(image): sample for image, sample in zip(images, samples, strict=True)} for view in views]
     misses = 0
     if any(_missing(shelf, wanted)):
         with shelf.filling():
             missing = _missing(shelf, wanted)  # Another process may have computed some meanwhile.
             misses = sum(map(len, missing))
             if misses:
-                backbone = frozen(classifier, runtime, images=misses, batch_size=size)
+                if cut is not None:
+                    _require_room(shelf, misses, cut=cut, dtype=dtype, title=title)
+                backbone = frozen(classifier, runtime, cut=cut, images=misses, batch_size=size)
                 fill = partial(_fill, shelf, backbone, source=source, preprocessing=preprocessing, batch_size=size)
                 with tqdm(total=misses, desc=title, unit="image", leave=False, disable=None) as progress:
-                    for view, rows in zip(plan, missing, strict=True):
+                    for view, rows in zip(views, missing, strict=True):
                         fill(rows, transform=view.transform(preprocessing), progress=progress)
     hits, stored = sum(map(len, wanted)) - misses, bytes_of(shelf.folder) if shelf.folder else 0
     where = f"; {stored:,} bytes in {shelf.folder}" if stored else ""
@@ -116,60 +127,47 @@ def extract(
         hits=hits,
         misses=misses,
         stored_bytes=stored,
-        views=views,
+        views=len(views),
         shelf=shelf,
-        rows=tuple(view.key(image) for image in images for view in plan),
+        rows=tuple(view.key(image) for image in images for view in views),
     )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _View:
-    """One way to look at every image."""
-
-    number: int
-    augment: AugmentConfig | None
-    """None: as in evaluation."""
-    seed: int
-
-    def key(self, image: bytes) -> bytes:
-        """The row's key of an image of this key."""
-        if self.augment is None:
-            return image
-        return view_key(image, repr((self.number, self.seed, self.augment)))
-
-    def transform(self, preprocessing: Preprocessing) -> Transform:
-        """What is done to the pixels."""
-        if self.augment is None:
-            return eval_transform(preprocessing)
-        return _DrawnByContent(self.augment.train_transform(preprocessing), seed_of(self.seed, "view", self.number))
-
-
-class _DrawnByContent:
-    """A transform that draws from a seed and the image's pixels.
-
-    A loader draws by an image's place, which changes when images are added: its row could not be found again.
-    """
-
-    def __init__(self, transform: Transform, seed: int) -> None:
-        self._transform = transform
-        self._seed = seed
-
-    def __call__(self, *, image: NDArray[np.uint8]) -> dict[str, Any]:
-        drawn = seed_of(self._seed, hashlib.sha256(np.ascontiguousarray(image).data).hexdigest())
-        self._transform.set_random_state(np.random.Generator(np.random.PCG64(drawn)), random.Random(drawn))
-        return self._transform(image=image)
-
-    def set_random_state(self, random_generator: np.random.Generator, py_random: random.Random) -> None:
-        """The loader's generators are not drawn from."""
-
-
-def _check(samples: Sequence[Sample], views: int, augment: AugmentConfig | None) -> None:
-    if not samples:
-        raise DataError(fault("no images to extract from", got="none", expected="1 or more", remedy="add images"))
-    if views > 1 and augment is None:
-        raise ConfigError(
-            fault("further views need an augmentation", got=f"{views} views", expected="1 view", remedy="set augment")
+def _agreeing(
+    runtime: Runtime,
+    samples: Sequence[Sample],
+    *,
+    source: Source,
+    classifier: Classifier,
+    cache: FeatureCache | None,
+    cut: Cut | None,
+) -> Runtime:
+    """`runtime` if bf16 gives these images' features as fp32 does, else the same in fp32; measured once a network."""
+    key = network_key(classifier, runtime, cut)
+    exact = replace(runtime, precision="fp32", compile="never")
+    likeness = cache.likeness(key) if cache is not None else None
+    if likeness is None:
+        some = [samples[round(place)] for place in np.linspace(0, len(samples) - 1, min(len(samples), _COMPARED))]
+        transform = eval_transform(classifier.preprocessing)
+        load = Loader(some, source=source, transform=transform, batch_size=len(some), seed=0, train=False)
+        (images,) = (normalize(batch.images, classifier.preprocessing) for batch in load.epoch(0))
+        rounded, whole = (
+            frozen(classifier, each, cut=cut)(runtime.place_images(images))
+            for each in (replace(exact, precision="bf16"), exact)
         )
+        likeness = float(cosine_similarity(rounded.flatten(1), whole.flatten(1)).mean())
+        if likeness < LIKENESS:
+            logger.info("bf16 would change the features (cosine %.4f to fp32's): they are computed in fp32", likeness)
+        if cache is not None:
+            cache.note_likeness(key, likeness)
+    return runtime if likeness >= LIKENESS else exact
+
+
+def _require_room(shelf: Shelf, rows: int, *, cut: Cut, dtype: torch.dtype, title: str) -> None:
+    """Say how much will be stored, and make sure that there is room."""
+    row = math.prod(cut.shape) * dtype.itemsize
+    logger.info("%s: %s rows of %.0f KiB, %.2f GB in all", title, f"{rows:,}", row / 2**10, rows * row / 1e9)
+    shelf.require_room(rows * row)
 
 
 def _missing(shelf: Shelf, wanted: Sequence[dict[bytes, Sample]]) -> list[dict[bytes, Sample]]:

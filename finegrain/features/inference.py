@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from finegrain.features.cut import Cut
 from finegrain.features.folding import fold_batch_norm
 from finegrain.models.classifier import Classifier
 from finegrain.runtime import Runtime
@@ -32,31 +33,38 @@ _FEWEST_COMPILED = 256
 
 
 class FrozenBackbone:
-    """Maps normalised images float32 [B, 3, S, S] to features float32 [B, D] on the device, in inference mode."""
+    """Maps normalised images float32 [B, 3, S, S] to what is read of them, float32 [B, ...], in inference mode."""
 
-    def __init__(self, network: Callable[[Tensor], Tensor], *, runtime: Runtime, dtype: torch.dtype) -> None:
-        """Wrap a network without its head whose weights have this `dtype`."""
+    def __init__(
+        self, network: Callable[[Tensor], Tensor], *, runtime: Runtime, dtype: torch.dtype, flat: bool = True
+    ) -> None:
+        """Wrap what is left of a network whose weights have this `dtype`; `flat` makes what it gives [B, D]."""
         self.network = network
+        self.flat = flat
         self.runtime = runtime
         self.dtype = dtype
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
-        """The features [B, D] of `images` [B, 3, S, S]."""
+        """What is read of `images` [B, 3, S, S]."""
         with self.runtime.autocast() if self.dtype == torch.float32 else nullcontext():
-            return self.network(self.runtime.place_images(images.to(self.dtype))).flatten(1).float()
+            values = self.network(self.runtime.place_images(images.to(self.dtype))).float()
+        return values.flatten(1) if self.flat else values
 
 
-def frozen(classifier: Classifier, runtime: Runtime, *, images: int = 0, batch_size: int = 16) -> FrozenBackbone:
-    """What the head of `classifier` reads, computed with a copy of the weights as they are now.
+def frozen(
+    classifier: Classifier, runtime: Runtime, *, cut: Cut | None = None, images: int = 0, batch_size: int = 16
+) -> FrozenBackbone:
+    """What the head of `classifier` reads, [B, D], or what is read at a `cut`, with the weights as they are now.
 
-    In fp32 this is the reference: `Classifier.forward_features`, operation by operation. In bf16 BatchNorm is folded
+    In fp32 this is the reference: the classifier itself, operation by operation. In bf16 BatchNorm is folded
     into the convolutions, the weights are cast instead of every activation, and the network is compiled where that
     pays.
 
     Args:
         classifier: Left as it is, to the bit.
         runtime: Gives the device, the precision and the memory format.
+        cut: Where to stop; none: at the head.
         images: How many will be computed; decides whether compiling pays.
         batch_size: Of the batches to come; another size would be compiled again.
     """
@@ -66,15 +74,21 @@ def frozen(classifier: Classifier, runtime: Runtime, *, images: int = 0, batch_s
     probe = torch.randn(batch_size, 3, size, size, generator=torch.Generator().manual_seed(0))
     folded, dtype = 0, torch.float32
     with torch.no_grad():
-        network = _without_head(twin, probe[:2])
+        network = _without_head(twin, probe[:2]) if cut is None else _Until(twin, cut.path)
         if runtime.precision == "bf16":
             network, folded = _folded(network, probe[:2])
             network, dtype = _cast(network, probe[:2])
     network.to(runtime.device)
     if runtime.channels_last:
         network.to(memory_format=torch.channels_last)
-    backbone = FrozenBackbone(network, runtime=runtime, dtype=dtype)
-    if runtime.compile == "auto" and folded and images >= _FEWEST_COMPILED and _pays(backbone, probe, images):
+    backbone = FrozenBackbone(network, runtime=runtime, dtype=dtype, flat=cut is None)
+    if (
+        runtime.compile == "auto"
+        and cut is None
+        and folded
+        and images >= _FEWEST_COMPILED
+        and _pays(backbone, probe, images)
+    ):
         return _compiled(backbone, probe)
     return backbone
 
@@ -88,6 +102,36 @@ class _Features(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier.forward_features(images)
+
+
+class _Until(nn.Module):
+    """A classifier up to what one of its modules reads; what follows does not run."""
+
+    def __init__(self, classifier: Classifier, path: str) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.path = path
+
+    def forward(self, images: Tensor) -> Tensor:
+        hook = self.classifier.get_submodule(self.path).register_forward_pre_hook(_stop)
+        try:
+            self.classifier(images)
+        except _Reached as reached:
+            return reached.value
+        finally:
+            hook.remove()
+        raise AssertionError(f"{self.path} did not run")
+
+
+class _Reached(Exception):
+    """Carries what a module reads out of the network."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value
+
+
+def _stop(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    raise _Reached(inputs[0])
 
 
 def _without_head(twin: Classifier, probe: Tensor) -> nn.Module:

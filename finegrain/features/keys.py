@@ -13,10 +13,11 @@ import torch
 
 from finegrain.data.base import Sample, Source
 from finegrain.data.prefetch import ordered_map
+from finegrain.features.cut import Cut
 from finegrain.models.classifier import Classifier
 from finegrain.runtime import Runtime
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever this package computes or stores features in another way."""
 
 _LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "numpy", "pillow", "simplejpeg")
@@ -31,31 +32,34 @@ class KeyedSource(Protocol):
         ...
 
 
-def stored_dtype(runtime: Runtime) -> torch.dtype:
-    """What features are stored in: float32 where they are computed in it, else float16, which rounds less than bf16."""
-    return torch.float32 if runtime.precision == "fp32" else torch.float16
+def stored_dtype(runtime: Runtime, *, at_cut: bool = False) -> torch.dtype:
+    """What is stored: features as float32 where they are computed in it; else float16, which rounds less than bf16."""
+    return torch.float32 if runtime.precision == "fp32" and not at_cut else torch.float16
 
 
-def network_key(classifier: Classifier, runtime: Runtime) -> str:
-    """SHA-256, in hex, of all that the features of an image depend on beside the image.
+def network_key(classifier: Classifier, runtime: Runtime, cut: Cut | None = None) -> str:
+    """SHA-256, in hex, of all that the head, or the module at a `cut`, reads of an image depends on beside the image.
 
-    The weights of the head are left out: features are what it reads.
+    The weights of what reads, of the head, and of what is trained after a cut are left out: they come later.
     """
+    reader = cut.path if cut else classifier.head_name
+    after = {reader, classifier.head_name, *(classifier.trainable if cut else ())}
+    prefixes = tuple(f"{path}." for path in after)
     description = {
         "format": FORMAT,
         "architecture": classifier.architecture,
         "model_args": classifier.model_args,
-        "read by": classifier.head_name,
+        "read by": reader,
         "preprocessing": asdict(classifier.preprocessing),
         "precision": runtime.precision,
         "device": runtime.device.type,
         "channels_last": runtime.channels_last,
-        "stored": str(stored_dtype(runtime)),
+        "stored": str(stored_dtype(runtime, at_cut=cut is not None)),
         "libraries": {"opencv": cv2.__version__} | {name: _version(name) for name in _LIBRARIES},
     }
     digest = hashlib.sha256(json.dumps(description, sort_keys=True, default=repr).encode())
     for name, tensor in sorted(classifier.state_dict().items()):
-        if not name.startswith(f"{classifier.head_name}."):
+        if not name.startswith(prefixes):
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
@@ -70,11 +74,6 @@ def image_keys(samples: Sequence[Sample], source: Source) -> list[bytes]:
     key = source.content_key if isinstance(source, KeyedSource) else lambda sample: _pixels_key(sample, source)
     threads = min(torch.get_num_threads(), 8)
     return list(ordered_map(key, samples, threads=threads, ahead=8 * threads))
-
-
-def view_key(image: bytes, view: str) -> bytes:
-    """The key of an image as one view shows it; `view` says all that the view depends on."""
-    return hashlib.sha256(image + view.encode()).digest()
 
 
 def _pixels_key(sample: Sample, source: Source) -> bytes:

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import secrets
+import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -104,6 +105,22 @@ class Shelf:
             self._waiting.clear()
             if lock is not None:
                 os.close(lock)
+
+    def require_room(self, needed: int) -> None:
+        """Make sure, while the shelf is being filled, that so many bytes can be stored.
+
+        Raises:
+            OutputError: The folder cannot be written, its disk or its limit of size lacks the room.
+        """
+        if self.folder is None:
+            return
+        if not self._stores:
+            raise _full(self.folder, OSError(errno.EROFS, "it is read-only"), needed=needed)
+        free = shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise _full(self.folder, OSError(errno.ENOSPC, f"{free:,} bytes free"), needed=needed)
+        if not self._make_room(needed, self.folder):
+            raise _full(self.folder, OSError(errno.EDQUOT, "its limit of size is smaller"), needed=needed)
 
     def add(self, keys: Sequence[bytes], values: Tensor) -> None:
         """Add rows `values` [R, D] while the shelf is being filled.

@@ -131,6 +131,16 @@ class Classifier(nn.Module):
                     module.train(False)
         return self
 
+    @property
+    def boundary(self) -> str | None:
+        """Path of the first trainable module, before which no graph is recorded; None: everything is recorded."""
+        return self._boundary
+
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        """Paths of the modules that are trained."""
+        return self._trainable
+
     def layer_groups(self) -> tuple[LayerGroup, ...]:
         """Its layers from stem to head."""
         return self._groups

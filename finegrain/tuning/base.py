@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from finegrain.config import Count
+
 
 class LayerGroup(Protocol):
     """Consecutive layers of a network."""
@@ -48,9 +50,13 @@ class Tuning:
 
     pretrained: ClassVar[bool] = True
     """Whether it may start from pretrained weights."""
+    freezes: ClassVar[bool] = True
+    """Whether the layers that run first stay as they are."""
 
     probe_first: bool = False
     """Start the head as a linear probe of the pretrained features (LP-FT, Kumar et al., ICLR 2022)."""
+    cached_views: Count | None = None
+    """Augmented views of each train image whose frozen part is computed once, then shown in turn; none: fresh ones."""
 
     def apply(self, classifier: Tunable) -> None:
         """Freeze all but the chosen parts.

@@ -12,6 +12,7 @@ class Scratch(Tuning):
     """Every parameter is trained, and none was pretrained."""
 
     pretrained: ClassVar[bool] = False
+    freezes: ClassVar[bool] = False
 
     def faults(self) -> list[str]:
         """Random features are not worth a probe."""

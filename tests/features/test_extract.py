@@ -16,13 +16,14 @@ from torch.nn.functional import cosine_similarity
 from finegrain.data.array import ArraySource
 from finegrain.data.base import Sample
 from finegrain.data.image import FileSource
-from finegrain.data.transforms import AugmentConfig
-from finegrain.errors import ConfigError, DataError, NumericsError
+from finegrain.data.transforms import AugmentConfig, eval_transform
+from finegrain.errors import DataError, NumericsError
 from finegrain.features import extract as module
 from finegrain.features import keys
 from finegrain.features.cache import FeatureCache
 from finegrain.features.extract import Features, extract
 from finegrain.features.inference import frozen
+from finegrain.features.views import Drawn, Mirrored, Plain
 
 COUNT = 10
 
@@ -78,7 +79,7 @@ def test_features_are_what_the_head_reads(setting) -> None:
     logits = setting.classifier.network.fc(found)
     model = setting.classifier.eval()
     for row, sample in enumerate(setting.samples):
-        pixels = module.eval_transform(model.preprocessing)(image=setting.source.read(sample))["image"]
+        pixels = eval_transform(model.preprocessing)(image=setting.source.read(sample))["image"]
         image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
         with torch.no_grad():
             expected = model(module.normalize(image, model.preprocessing))[0]
@@ -289,9 +290,14 @@ def test_pixels_in_memory_have_keys_too(setting) -> None:
 # Views
 
 
+def drawn(*numbers: int, seed: int = 7, **changes) -> list:
+    augment = AugmentConfig(preset="strong", **changes)
+    return [Plain(), *(Drawn(augment=augment, seed=seed, number=number) for number in numbers)]
+
+
 def test_further_views_are_augmented_and_cached(setting, monkeypatch) -> None:
     plain = setting.extract().values
-    setting.options |= {"views": 3, "augment": AugmentConfig(preset="strong"), "seed": 7}
+    setting.options["views"] = drawn(1, 2)
     features = setting.extract()
     assert (features.hits, features.misses) == (COUNT, 2 * COUNT)
     assert features.values.shape == (COUNT, 3, plain.shape[1])
@@ -299,29 +305,37 @@ def test_further_views_are_augmented_and_cached(setting, monkeypatch) -> None:
     assert not torch.equal(features.values[:, 1], features.values[:, 2])
     expected = setting.uncached()
     assert torch.equal(features.values, expected)
-    setting.options["views"] = 2
+    assert torch.equal(features.take([4, 2], 1), expected[[4, 2], 1])
+    setting.options["views"] = drawn(1)
     setting.samples = setting.samples[::-1]
     monkeypatch.setattr(module, "frozen", no_network)
     assert torch.equal(setting.extract().values, expected.flip(0)[:, :2])
 
 
-@pytest.mark.parametrize("change", [{"seed": 8}, {"augment": AugmentConfig(preset="strong", flip=0.4)}])
+@pytest.mark.parametrize("change", [{"seed": 8}, {"flip": 0.4}])
 def test_other_draws_are_other_views(setting, change) -> None:
     setting.samples = setting.samples[:3]
-    setting.options |= {"views": 2, "augment": AugmentConfig(preset="strong"), "seed": 7}
+    setting.options["views"] = drawn(1)
     setting.extract()
-    setting.options |= change
+    setting.options["views"] = drawn(1, **change)
     features = setting.extract()
     assert (features.hits, features.misses) == (3, 3)
 
 
+def test_the_mirrored_view_is_of_the_mirrored_image(setting) -> None:
+    setting.options["views"] = [Plain(), Mirrored()]
+    plain, mirrored = setting.extract().values.unbind(1)
+    assert not torch.allclose(plain, mirrored, rtol=1e-2)
+    model = setting.classifier.eval()
+    for row, sample in enumerate(setting.samples):
+        pixels = eval_transform(model.preprocessing)(image=setting.source.read(sample))["image"]
+        image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            expected = model.forward_features(module.normalize(image, model.preprocessing).flip(3))[0]
+        torch.testing.assert_close(mirrored[row], expected, rtol=1e-4, atol=1e-4)
+
+
 # What cannot be
-
-
-def test_views_without_augmentation_are_refused(setting) -> None:
-    setting.options["views"] = 2
-    with pytest.raises(ConfigError, match="further views need an augmentation: got 2 views; expected 1 view; set"):
-        setting.extract()
 
 
 def test_no_images_are_refused(setting) -> None:
@@ -369,3 +383,29 @@ def test_one_message_tells_hits_misses_and_bytes(setting, caplog) -> None:
     assert first.startswith(f"features: 0 from the cache, {COUNT} computed; ")
     assert second.startswith(f"features: {COUNT} from the cache, 0 computed; ")
     assert second.endswith(f" bytes in {setting.cache.folder / keys.network_key(setting.classifier, runtime())}")
+
+
+# Precision
+
+
+def test_bf16_that_changes_the_features_is_left_out_and_that_is_remembered(setting, monkeypatch, caplog) -> None:
+    caplog.set_level("INFO")
+    exact = setting.extract()
+    setting.runtime = runtime("bf16")
+    monkeypatch.setattr(module, "LIKENESS", 1.1)
+    found = setting.extract()
+    assert "bf16 would change the features (cosine" in caplog.text
+    assert (found.key, found.hits) == (exact.key, COUNT)
+    caplog.clear()
+    monkeypatch.setattr(module, "frozen", no_network)
+    assert setting.extract().key == exact.key
+    assert "to fp32" not in caplog.text
+
+
+def test_an_unreadable_note_is_measured_again(setting) -> None:
+    setting.runtime = runtime("bf16")
+    key = setting.extract().key
+    note = setting.cache.folder / key / "likeness"
+    note.write_text("ten")
+    assert setting.extract().hits == COUNT
+    assert float(note.read_text()) > 0.999

@@ -1,0 +1,109 @@
+"""Train on what the frozen part of the network gives, computed once an image, if that is the same or asked for."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from finegrain.data.base import Data, Sample
+from finegrain.data.feed import Feed
+from finegrain.data.transforms import AugmentConfig
+from finegrain.errors import ConfigError, fault
+from finegrain.features.cache import FeatureCache
+from finegrain.features.cut import enter, find_cut
+from finegrain.features.extract import extract
+from finegrain.features.feed import CachedFeed
+from finegrain.features.views import Drawn, Mirrored, Plain, View
+from finegrain.models.classifier import Classifier
+from finegrain.runtime import Runtime
+from finegrain.tuning.base import Tuning
+from finegrain.tuning.head import Head
+
+logger = logging.getLogger(__name__)
+
+
+def faults(tuning: Tuning, augment: AugmentConfig) -> list[str]:
+    """What stands against the `cached_views` that are asked for."""
+    views = tuning.cached_views
+    against = {
+        "every layer is trained": not tuning.freezes,
+        "whole batches of images are mixed": augment.mix(num_classes=2) is not None,
+        "images are not varied: 1 view is all there is": augment.preset == "none" and (views or 1) > 1,
+    }
+    remedy = "leave tuning.cached_views out, or change what stands against it"
+    return [
+        fault("tuning.cached_views cannot be", got=views, expected=f"none, as {why}", remedy=remedy)
+        for why, holds in against.items()
+        if holds and views is not None
+    ]
+
+
+def train_views(tuning: Tuning, augment: AugmentConfig, *, seed: int) -> tuple[View, ...] | None:
+    """The views of a train image that are computed once; None: every epoch draws fresh ones.
+
+    A head on images that are never varied always reads the same features.
+    """
+    same = isinstance(tuning, Head) and augment.preset == "none" and augment.mix(num_classes=2) is None
+    if tuning.cached_views is None and not same:
+        return None
+    if augment.preset == "none":
+        return (Plain(),)
+    return tuple(Drawn(augment=augment, seed=seed, number=number) for number in range(tuning.cached_views or 1))
+
+
+def cached_feeds(
+    classifier: Classifier,
+    *,
+    data: Data,
+    train_views: Sequence[View],
+    flip: bool,
+    batch_size: int,
+    seed: int,
+    runtime: Runtime,
+    cache: FeatureCache,
+) -> tuple[Feed, Feed]:
+    """Feeds of train and val that enter `classifier` where its frozen part ends; it then takes no images any more.
+
+    Args:
+        classifier: Changed by `enter`; its weights and their names stay.
+        data: The splits.
+        train_views: What is computed of train images.
+        flip: Also show mirror images of val.
+        batch_size: Of training.
+        seed: Of the order.
+        runtime: Where and how to compute.
+        cache: Keeps what is computed.
+
+    Raises:
+        ConfigError: The network cannot be entered in the middle.
+        OutputError: There is no room for what would be stored.
+    """
+    cut = find_cut(classifier)
+    if cut is None:
+        raise ConfigError(
+            fault(
+                "this network cannot be entered in the middle",
+                got=f"{classifier.architecture}, trained from {classifier.boundary}",
+                expected="a place that one tensor passes through",
+                remedy="leave tuning.cached_views out, or set augment.preset=weak",
+            )
+        )
+    head = cut.path == classifier.head_name and len(cut.shape) == 1
+    exact = replace(runtime, compile="never")  # whether compiling pays is a matter of time: a rerun may differ
+    logger.info("the layers before %s run once an image and are not trained", cut.path)
+
+    def feed(samples: Sequence[Sample], views: Sequence[View], *, train: bool) -> Feed:
+        features = extract(
+            samples,
+            source=data.source,
+            classifier=classifier,
+            runtime=exact,
+            cache=cache,
+            views=views,
+            cut=None if head else cut,
+            title="train features" if train else "val features",
+        )
+        return CachedFeed(features, samples=samples, batch_size=batch_size, seed=seed, train=train, runtime=runtime)
+
+    feeds = feed(data.train, train_views, train=True), feed(data.val, (Plain(), Mirrored())[: 1 + flip], train=False)
+    enter(classifier, cut)
+    return feeds
