@@ -1,6 +1,7 @@
 """The training loop, and only the loop: it receives every part and builds none."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -117,6 +118,7 @@ class Trainer:
         self.progress = Progress()
         self.best = Best(mode="min" if self.config.monitor == "loss" else "max", patience=self.config.patience)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self._losses: list[tuple[Tensor, list[str]]] = []
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -169,7 +171,7 @@ class Trainer:
             progress.batch += 1
             if progress.batch % self.config.accumulate_steps and progress.batch < len(feed):
                 continue
-            self._step(paths)
+            self._step()
             if self.config.save_steps and progress.step % self.config.save_steps == 0 and progress.batch < len(feed):
                 self._note_time()
                 self.keeper.save(self, is_best=False)
@@ -203,34 +205,41 @@ class Trainer:
         with self.runtime.training_forward():
             logits = self.model(view)
         loss = self.loss(logits.float(), labels)
-        value = float(loss.detach())
-        if not torch.isfinite(loss.detach()):
-            raise self._diverged("loss", value, paths)
         penalty = self.penalty()
         self.scaler.scale((loss if penalty is None else loss + penalty) * share).backward()
-        self.progress.loss_sum += value * len(paths)
-        self.progress.images += len(paths)
+        self._losses.append((loss.detach(), paths))
 
-    def _step(self, paths: list[str]) -> None:
-        """Unscale, check, clip, step: in this order, and never with a gradient that is not finite."""
+    def _step(self) -> None:
+        """Unscale, check, clip, step: in this order, and never with a loss or gradient that is not finite."""
         self.scaler.unscale_(self.optimizer)
-        gradients = [p.grad for p in self.parameters if p.grad is not None]
-        norm = torch.nn.utils.get_total_norm(gradients)
-        if torch.isfinite(norm):
+        total = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        norm = self._read_losses(total)
+        if math.isfinite(norm):
             if self.config.grad_clip_norm is not None:
-                torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.grad_clip_norm, norm)
+                torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.grad_clip_norm, total)
             self.scaler.step(self.optimizer)
             self.schedule.step()
             if self.ema is not None:
                 self.ema.update(self.model)
             self.progress.skipped_in_a_row = 0
             self.progress.step += 1
-        elif not self.scaler.is_enabled():
-            raise self._diverged("gradient norm", float(norm), paths)
         else:
             self._skip()
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
+
+    def _read_losses(self, total_norm: Tensor) -> float:
+        """Count the losses of the step and give its gradient's norm: the one time that a step waits for the device."""
+        norm, *losses = torch.stack([total_norm.double(), *(loss.double() for loss, _ in self._losses)]).tolist()
+        for value, (_, paths) in zip(losses, self._losses, strict=True):
+            if not math.isfinite(value):
+                raise self._diverged("loss", value, paths)
+            self.progress.loss_sum += value * len(paths)
+            self.progress.images += len(paths)
+        if not math.isfinite(norm) and not self.scaler.is_enabled():
+            raise self._diverged("gradient norm", norm, [path for _, paths in self._losses for path in paths])
+        self._losses.clear()
+        return float(norm)
 
     def _skip(self) -> None:
         """Leave out a step whose fp16 gradients overflowed; the scaler then lowers its scale."""
