@@ -23,7 +23,7 @@ def config() -> Recipe:
     recipe.tuning = Full(probe_first=True, frozen_statistics=True)
     recipe.optim.lr = 1e-3
     recipe.optim.layer_decay = 0.9
-    recipe.schedule = Cosine(min_lr_fraction=0.3)
+    recipe.schedule = Cosine(warmup_epochs=1.0, min_lr_fraction=0.3)
     recipe.train.epochs = 12
     recipe.train.ema_decay = 0.995
     recipe.train.grad_clip_norm = 5.0
