@@ -10,6 +10,7 @@ from finegrain.models.architecture import Architecture, find_architecture
 from finegrain.models.backbone import build_classifier, preprocessing_of
 from finegrain.models.classifier import Classifier
 from finegrain.models.library import Regularisation
+from finegrain.models.recompute import recompute_blocks
 from finegrain.models.tensors import SUFFIXES
 from finegrain.models.weights import WeightsFolder, folder_at, load_file, load_tag
 from finegrain.storage import locate
@@ -33,6 +34,8 @@ class ModelConfig:
     """Rate on attention weights, for networks with attention."""
     drop_path_rate: Probability = 0.0
     """Rate of stochastic depth at the last block, rising linearly from zero."""
+    recompute: bool = False
+    """Keep only what enters each block for the backward pass, and compute the rest again: less memory, more time."""
     trust: bool = False
     """Allow the code of a torch.hub repository, `hub/OWNER/REPO@COMMIT:ENTRY`, to run."""
 
@@ -74,6 +77,8 @@ class ModelConfig:
             load_file(classifier, path)
         elif tag is not None:
             load_tag(classifier, architecture, tag)
+        if self.recompute:
+            recompute_blocks(classifier)
         return classifier
 
     def _path(self) -> Path | None:

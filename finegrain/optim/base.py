@@ -18,9 +18,7 @@ class OptimConfig:
     head_lr: Positive | None = None
     """Learning rate of the classification layer, which starts at random; none: `lr`."""
     weight_decay: NonNegative = 0.0
-    """Weight decay per step, in units of the learning rate."""
-    decay_norms_and_biases: bool = False
-    """Decay norms, biases, position embeddings and tokens too."""
+    """Weight decay per step, in units of the learning rate; not of norms, biases, position embeddings and tokens."""
     layer_decay: Annotated[float, Range(above=0, most=1)] | None = None
     """Ratio of the rates of neighbouring layers, the head's being `lr`; none: one rate for the backbone."""
 
@@ -36,7 +34,6 @@ class OptimConfig:
             head_lr=self.head_lr,
             weight_decay=self.weight_decay,
             layer_decay=self.layer_decay,
-            decay_norms_and_biases=self.decay_norms_and_biases,
         )
         return self.optimizer(groups)
 

@@ -60,7 +60,6 @@ def parameter_groups(
     head_lr: float | None = None,
     weight_decay: float = 0.0,
     layer_decay: float | None = None,
-    decay_norms_and_biases: bool = False,
 ) -> list[dict[str, Any]]:
     """Sort the trainable parameters into groups for an optimiser, each parameter into exactly one.
 
@@ -71,9 +70,8 @@ def parameter_groups(
         model: The classifier; frozen parameters are left out.
         lr: Learning rate.
         head_lr: Learning rate of the classification layer; None: `lr`.
-        weight_decay: Decay of the weights.
+        weight_decay: Decay of the weights; not of norms, biases, position embeddings and tokens.
         layer_decay: Ratio of the rates of neighbouring layers, in (0, 1]; None: one rate for the whole backbone.
-        decay_norms_and_biases: Whether norms, biases, position embeddings and tokens decay too.
 
     Returns:
         Groups in the order of the layers, each with `name`, `params`, `lr` and `weight_decay`.
@@ -87,7 +85,7 @@ def parameter_groups(
         if not parameter.requires_grad:
             continue
         layer, rate = rates[name]
-        decayed = decay_norms_and_biases or is_weight(name, parameter)
+        decayed = is_weight(name, parameter)
         title = layer if decayed else f"{layer}, not decayed"
         new = {"name": title, "params": [], "lr": rate, "weight_decay": weight_decay if decayed else 0.0}
         groups.setdefault((layer, rate, decayed), new)["params"].append(parameter)

@@ -23,9 +23,7 @@ class PenaltyConfig:
     p: Literal["inf"] | Annotated[float, Range(least=1)] = 2.0
     """Exponent of `lp`: a number ≥ 1 or inf."""
     l2_sp: NonNegative = 0.0
-    """α of L2-SP (Li et al., ICML 2018, arXiv:1802.01483): `α/2 Σ (w - w_start)²` over the backbone."""
-    l2_sp_head: NonNegative = 0.0
-    """β of L2-SP: `β/2 Σ w²` over the head, which has no pretrained values to stay near."""
+    """α = β of L2-SP (Li et al., ICML 2018, arXiv:1802.01483): `α/2 Σ (w - w_start)²`, w_start being 0 in the head."""
     norms_and_biases: bool = False
     """Penalise norms, biases, position embeddings and tokens too."""
 
@@ -34,44 +32,33 @@ class PenaltyConfig:
 
         L2-SP pulls towards the values that the parameters have now: call this before training or resuming.
         """
-        chosen = [
+        named = [
             (name, parameter)
             for name, parameter in model.named_parameters()
             if parameter.requires_grad and (self.norms_and_biases or is_weight(name, parameter))
         ]
-        head = [parameter for name, parameter in chosen if in_module(name, model.head_name)]
-        backbone = [parameter for name, parameter in chosen if not in_module(name, model.head_name)]
-        return Penalty(self, backbone=backbone, head=head)
+        weights = [parameter for _, parameter in named]
+        starts = [w.new_zeros(()) if in_module(name, model.head_name) else w.detach().clone() for name, w in named]
+        return Penalty(self, weights=weights, starts=starts if self.l2_sp > 0 else [])
 
 
 class Penalty:
     """Maps the current weights to a scalar; differentiable."""
 
-    def __init__(
-        self, config: PenaltyConfig, *, backbone: Sequence[nn.Parameter], head: Sequence[nn.Parameter]
-    ) -> None:
-        """Remember the weights, and their values where L2-SP needs them.
-
-        Args:
-            config: Coefficients.
-            backbone: Penalised parameters of the backbone.
-            head: Penalised parameters of the classification layer.
-        """
-        self._config, self._backbone, self._head = config, list(backbone), list(head)
-        self._start = [parameter.detach().clone() for parameter in backbone] if config.l2_sp > 0 else []
+    def __init__(self, config: PenaltyConfig, *, weights: Sequence[nn.Parameter], starts: Sequence[Tensor]) -> None:
+        """Penalise `weights`; `starts` are what L2-SP pulls each of them to, and needed for it only."""
+        self._config, self._weights, self._starts = config, weights, starts
 
     def __call__(self) -> Tensor | None:
         """The weighted sum of the terms; None where there is nothing to add."""
-        terms, config, weights = [], self._config, self._backbone + self._head
+        terms, config, weights = [], self._config, self._weights
         if config.l1 > 0 and weights:
             terms.append(config.l1 * _power_sum(weights, 1.0))
         if config.lp > 0 and weights:
             terms.append(config.lp * (_largest(weights) if config.p == "inf" else _power_sum(weights, config.p)))
-        if config.l2_sp > 0 and self._backbone:
-            moved = [weight - start for weight, start in zip(self._backbone, self._start, strict=True)]
+        if config.l2_sp > 0 and weights:
+            moved = [weight - start for weight, start in zip(weights, self._starts, strict=True)]
             terms.append(config.l2_sp / 2 * _power_sum(moved, 2.0))
-        if config.l2_sp_head > 0 and self._head:
-            terms.append(config.l2_sp_head / 2 * _power_sum(self._head, 2.0))
         return torch.stack(terms).sum() if terms else None
 
 
