@@ -1,11 +1,11 @@
-"""100 bird species, MobileNetV2 from ImageNet, the head trained on the frozen backbone.
+"""100 bird species, MobileNetV2 from ImageNet, the head alone on features computed once.
 
     FINEGRAIN_DATA=FOLDER python main.py --config configs/birds_mobilenetv2_head.py
 
 Hardware, minutes and result: not measured.
 """
 
-from configs.birds_mobilenetv2_full import config as base
+from configs.birds import config as base
 from finegrain.data.transforms import AugmentConfig
 from finegrain.losses.cross_entropy import CrossEntropy
 from finegrain.optim.adamw import AdamW
@@ -17,6 +17,8 @@ def config() -> Recipe:
     """Return the recipe."""
     recipe = base()
     recipe.name = "birds_mobilenetv2_head"
+    recipe.model.weights = "backbones/mobilenetv2_100.in1k"
+    recipe.model.name = ""
     recipe.tuning = Head()
     recipe.augment = AugmentConfig(preset="none")  # the features are then computed once and cached
     recipe.loss = CrossEntropy()
