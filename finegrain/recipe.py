@@ -112,52 +112,17 @@ def run(recipe: Recipe, *, directory: RunDirectory) -> str:
     with directory, device_faults():
         runtime = recipe.runtime.build()
         table = recipe.data.table()
-        cache = build_cache(recipe.runtime, run=directory.path)
         with clock("model"):
             model = build_model(recipe, num_classes=len(table.class_names), runtime=runtime)
         with clock("data"):
             data = splits.build(recipe.data, table)
-        images = build_feeds(recipe, data=data, preprocessing=model.preprocessing, runtime=runtime)
-        train, val = images.train, images.val
-        if recipe.tuning.probe_first and not directory.begun:
-            with clock("probe"):
-                start_at_probe(model, data=data, seed=recipe.seed, runtime=runtime, cache=cache)
-        views = caching.train_views(recipe.tuning, recipe.augment, seed=recipe.seed)
-        if views and not judged(directory):
-            with clock("features"):
-                train, val = caching.cached_feeds(
-                    model,
-                    data=data,
-                    train_views=views,
-                    flip=recipe.evaluation.flip,
-                    batch_size=recipe.train.batch_size,
-                    seed=recipe.seed,
-                    runtime=runtime,
-                    cache=cache,
-                )
-        with clock("training"), Interrupt() as interrupt, TensorBoardLog(directory.path / "tensorboard") as log:
-            checkpoints = build_checkpoints(
-                recipe, directory=directory, data=data, model=model, runtime=runtime, interrupt=interrupt
-            )
-            trainer = build_trainer(
-                recipe, model=model, data=data, batches=len(train), runtime=runtime, checkpoints=checkpoints
-            )
-            if checkpoints.resume(trainer) and trainer.finished and judged(directory):
-                return f"{recipe.name}: finished before, nothing is left to do\n{directory.path / REPORT}"
-            directory.write("config.py", config.dump(recipe))
-            trainer.fit(train, val, on_epoch=log)
+        finished_before = judged(directory)
+        cache = build_cache(recipe.runtime, run=directory.path)
+        fit(recipe, model, data=data, directory=directory, runtime=runtime, cache=cache, clock=clock)
+        if finished_before:
+            return f"{recipe.name}: finished before, nothing is left to do\n{directory.path / REPORT}"
         best = best_model(directory, class_names=data.class_names, runtime=runtime, trust=recipe.model.trust)
-        result = judge(
-            best,
-            course=read_course(directory),
-            directory=directory,
-            data=data,
-            val=images.val,
-            test=images.test,
-            notes=recipe.evaluation.notes(),
-            runtime=runtime,
-            clock=clock,
-        )
+        result = judge_best(recipe, best, data=data, directory=directory, runtime=runtime, clock=clock)
         shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
         return result
 
@@ -173,18 +138,76 @@ def evaluate(recipe: Recipe, *, directory: RunDirectory) -> str:
         with clock("data"):
             data = splits.build(recipe.data, table)
         course.require_same_splits(data.hashes())
-        feeds = build_feeds(recipe, data=data, preprocessing=best.preprocessing, runtime=runtime)
-        return judge(
-            best,
-            course=course,
-            directory=directory,
-            data=data,
-            val=feeds.val,
-            test=feeds.test,
-            notes=recipe.evaluation.notes(),
-            runtime=runtime,
-            clock=clock,
+        return judge_best(recipe, best, data=data, directory=directory, runtime=runtime, clock=clock)
+
+
+def fit(
+    recipe: Recipe,
+    model: Classifier,
+    *,
+    data: Data,
+    directory: RunDirectory,
+    runtime: Runtime,
+    cache: FeatureCache,
+    clock: Stopwatch,
+) -> None:
+    """Train `model` on the train split and keep its best epoch by validation in `directory`; test is not looked at.
+
+    Args:
+        recipe: Says how.
+        model: Of `build_model`; afterwards of no use, as it may take no images any more.
+        data: The splits.
+        directory: Open; gone on with where it holds checkpoints of this recipe.
+        runtime: Where and how to compute.
+        cache: Keeps what the frozen part of the network gives.
+        clock: Adds the time spent to its phases.
+    """
+    feeds = build_feeds(recipe, data=data, preprocessing=model.preprocessing, runtime=runtime)
+    train, val = feeds.train, feeds.val
+    if recipe.tuning.probe_first and not directory.begun:
+        with clock("probe"):
+            start_at_probe(model, data=data, seed=recipe.seed, runtime=runtime, cache=cache)
+    views = caching.train_views(recipe.tuning, recipe.augment, seed=recipe.seed)
+    if views and not judged(directory):
+        with clock("features"):
+            train, val = caching.cached_feeds(
+                model,
+                data=data,
+                train_views=views,
+                flip=recipe.evaluation.flip,
+                batch_size=recipe.train.batch_size,
+                seed=recipe.seed,
+                runtime=runtime,
+                cache=cache,
+            )
+    with clock("training"), Interrupt() as interrupt, TensorBoardLog(directory.path / "tensorboard") as log:
+        checkpoints = build_checkpoints(
+            recipe, directory=directory, data=data, model=model, runtime=runtime, interrupt=interrupt
         )
+        trainer = build_trainer(
+            recipe, model=model, data=data, batches=len(train), runtime=runtime, checkpoints=checkpoints
+        )
+        checkpoints.resume(trainer)
+        directory.write("config.py", config.dump(recipe))
+        trainer.fit(train, val, on_epoch=log)
+
+
+def judge_best(
+    recipe: Recipe, best: Classifier, *, data: Data, directory: RunDirectory, runtime: Runtime, clock: Stopwatch
+) -> str:
+    """Judge the best model of the run in `directory` on val and test, and write the report; see `judgement.judge`."""
+    feeds = build_feeds(recipe, data=data, preprocessing=best.preprocessing, runtime=runtime)
+    return judge(
+        best,
+        course=read_course(directory),
+        directory=directory,
+        data=data,
+        val=feeds.val,
+        test=feeds.test,
+        notes=recipe.evaluation.notes(),
+        runtime=runtime,
+        clock=clock,
+    )
 
 
 def build_model(recipe: Recipe, *, num_classes: int, runtime: Runtime) -> Classifier:
