@@ -37,13 +37,14 @@ def faults(tuning: Tuning, augment: AugmentConfig) -> list[str]:
     ]
 
 
-def train_views(tuning: Tuning, augment: AugmentConfig, *, seed: int) -> tuple[View, ...] | None:
-    """The views of a train image that are computed once; None: every epoch draws fresh ones.
+def reads_the_same(tuning: Tuning, augment: AugmentConfig) -> bool:
+    """Whether every epoch reads the same features, as a head does on images that are never varied."""
+    return isinstance(tuning, Head) and augment.preset == "none" and augment.mix(num_classes=2) is None
 
-    A head on images that are never varied always reads the same features.
-    """
-    same = isinstance(tuning, Head) and augment.preset == "none" and augment.mix(num_classes=2) is None
-    if tuning.cached_views is None and not same:
+
+def train_views(tuning: Tuning, augment: AugmentConfig, *, seed: int) -> tuple[View, ...] | None:
+    """The views of a train image that are computed once; None: every epoch draws fresh ones."""
+    if tuning.cached_views is None and not reads_the_same(tuning, augment):
         return None
     if augment.preset == "none":
         return (Plain(),)

@@ -1,5 +1,6 @@
 """The commands of the command line: what is to be done with a recipe, and in which run directory."""
 
+import dataclasses
 import math
 import secrets
 from collections.abc import Sequence
@@ -7,13 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from finegrain import config
+from finegrain.crossval import EVALUATION, Protocol, crossval
 from finegrain.errors import ConfigError, OutputError, fault
 from finegrain.models.summary import summary
 from finegrain.recipe import Recipe, evaluate, run
 from finegrain.storage import RunDirectory
 from finegrain.survey import survey
 
-COMMANDS = ("train", "evaluate", "features")
+COMMANDS = ("train", "evaluate", "features", "crossval")
 
 
 def carry_out(
@@ -42,19 +44,25 @@ def carry_out(
         raise ConfigError(
             fault("config() returned no Recipe", got=recipe, expected="a Recipe", remedy="return Recipe(...)")
         )
-    command = words[0] if words and "=" not in words[0] else "train"
-    config.override(recipe, words[1:] if words and "=" not in words[0] else words)
-    recipe.runtime.cache = cache or recipe.runtime.cache
-    config.check(recipe)
+    command, *changes = words if words and "=" not in words[0] else ["train", *words]
     if command not in COMMANDS:
         expected = f"one of {', '.join(COMMANDS)}"
         raise ConfigError(fault("no such command", got=command, expected=expected, remedy="see --help"))
+    protocol = Protocol()
+    own = {field.name for field in dataclasses.fields(protocol)} if command == "crossval" else set()
+    config.override(protocol, [word for word in changes if word.partition("=")[0] in own])
+    config.override(recipe, [word for word in changes if word.partition("=")[0] not in own])
+    recipe.runtime.cache = cache or recipe.runtime.cache
+    config.check(recipe)
+    config.check(protocol)
     if dry_run:
         return plan(recipe)
     begun = resume or command == "evaluate"
-    path = out or run_directory(recipe.name, newest=begun)
+    path = out or run_directory(recipe.name, "crossval-" if command == "crossval" else "", newest=begun)
     if command == "train":
         return run(recipe, directory=RunDirectory(path, resume=resume))
+    if command == "crossval":
+        return crossval(recipe, protocol, directory=RunDirectory(path, resume=(path / EVALUATION).exists()))
     if command == "features":
         return survey(recipe, directory=RunDirectory(path, resume=resume))
     if not path.is_dir():
@@ -62,16 +70,16 @@ def carry_out(
     return evaluate(recipe, directory=RunDirectory(path, resume=True))
 
 
-def run_directory(name: str, *, newest: bool) -> Path:
-    """The newest run under ckpt/<name>/, or a new one there, named by time and chance so that no two are alike.
+def run_directory(name: str, kind: str, *, newest: bool) -> Path:
+    """The newest of a kind under ckpt/<name>/, or a new one there, named by time and chance so that no two are alike.
 
     Raises:
         OutputError: The newest is asked for, and there is none.
     """
     home = Path("ckpt") / name
     if not newest:
-        return home / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    runs = sorted(path for path in home.glob("*") if (path / "config.py").exists())
+        return home / f"{kind}{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    runs = sorted(path for path in home.glob(f"{kind}[0-9]*") if (path / "config.py").exists())
     if not runs:
         raise OutputError(fault("no run to go on with", got=f"none in {home}", expected="one", remedy="set --out"))
     return runs[-1]

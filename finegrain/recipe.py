@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -304,7 +305,13 @@ def build_checkpoints(
     trained = sum(parameter.nbytes for parameter in model.trainable_parameters())
     one_state = weights * (2 if recipe.train.ema_decay is not None else 1) + 2 * trained
     directory.require_space(3 * (one_state + weights))
-    # What may differ between a run and its resumption changes no number: how images are loaded, and how often is saved.
+    identity = identify(recipe, data=data, model=model, runtime=runtime)
+    write = partial(write_best, class_names=data.class_names, source=config.dump(recipe))
+    return Checkpoints(directory, identity=identity, write_model=write, interrupt=interrupt)
+
+
+def identify(recipe: Recipe, *, data: Data, model: Classifier, runtime: Runtime) -> dict[str, Any]:
+    """All that the numbers of a run depend on; how images are loaded and how often is saved changes none."""
     free = (
         "runtime.num_workers",
         "runtime.compile",
@@ -314,22 +321,17 @@ def build_checkpoints(
         "data.root",
         "data.pixel_cache",
     )
-    settings = {key: value for key, value in config.flatten(recipe).items() if key not in free}
-    identity = {
+    sections = ("data", "tuning", "loss", "optim", "schedule")
+    return {
         "architecture": model.architecture,
         "class_names": data.class_names,
-        **{
-            section: type(getattr(recipe, section)).__name__
-            for section in ("data", "tuning", "loss", "optim", "schedule")
-        },
+        **{section: type(getattr(recipe, section)).__name__ for section in sections},
         **{f"{split} split": digest for split, digest in data.hashes().items()},
-        **settings,
+        **{key: value for key, value in config.flatten(recipe).items() if key not in free},
         "trainable parameters": model.census().trainable,
         "device": runtime.device.type,
         "precision": runtime.precision,
     }
-    write = partial(write_best, class_names=data.class_names, source=config.dump(recipe))
-    return Checkpoints(directory, identity=identity, write_model=write, interrupt=interrupt)
 
 
 def write_best(model: nn.Module, folder: Path, *, class_names: tuple[str, ...], source: str) -> None:

@@ -90,7 +90,7 @@ def read_state(folder: Path, *, identity: Mapping[str, Any]) -> dict[str, Any]:
         CheckpointError: It was written for another `identity`; shows where they differ.
     """
     content = json.loads((folder / _STATE).read_text())
-    _compare(content["identity"], json.loads(json.dumps(identity)), folder)
+    require_same(content["identity"], json.loads(json.dumps(identity)), folder)
     state: dict[str, Any] = _join(content["state"], safetensors.torch.load_file(folder / _TENSORS))
     return state
 
@@ -120,7 +120,7 @@ class Course:
             CheckpointError: A split differs.
         """
         present = {f"{split} split": digest for split, digest in hashes.items()}
-        _compare({key: self.identity.get(key) for key in present}, present, self.folder)
+        require_same({key: self.identity.get(key) for key in present}, present, self.folder)
 
 
 def read_course(directory: RunDirectory) -> Course:
@@ -169,13 +169,17 @@ def _join(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     return value
 
 
-def _compare(saved: Mapping[str, Any], present: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to go on from another run's checkpoint."""
+def require_same(saved: Mapping[str, Any], present: Mapping[str, Any], path: Path) -> None:
+    """Refuse to go on from what another run left at `path`; both are plain JSON.
+
+    Raises:
+        CheckpointError: They differ; shows where.
+    """
     keys = [key for key in {**saved, **present} if saved.get(key) != present.get(key)]
     if not keys:
         return
     title = fault(
-        f"{folder} is a checkpoint of another run",
+        f"{path} is of another run",
         got=f"{len(keys)} differences" if len(keys) > 1 else "one difference",
         expected="the recipe, classes, data and format it was saved with",
         remedy="go on with these, or choose another --out",

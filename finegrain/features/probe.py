@@ -1,6 +1,7 @@
 """A linear probe: the head that suits the features of a frozen backbone, to start fine-tuning from."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ from tqdm import tqdm
 
 from finegrain.data.base import Sample
 from finegrain.data.carve import carve
-from finegrain.features.logistic import LogisticGrid
+from finegrain.features.logistic import LogisticGrid, LogisticSetting
+from finegrain.features.solver import Trained
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,9 @@ def fit_probe(features: NDArray[np.float32], samples: Sequence[Sample], *, seed:
     """
     rows, labels = torch.from_numpy(features), torch.tensor([sample.label for sample in samples])
     taken = {sample.path for sample in carve(samples, fraction=_HELD_OUT, seed=seed).taken}
-    strength = _choose(rows, labels, torch.tensor([sample.path in taken for sample in samples]))
+    held_out = torch.tensor([sample.path in taken for sample in samples])
+    # Where nothing can be held out, the strength of the middle is as good a guess as any.
+    strength = choose_head(rows, labels, held_out).setting.strength if taken else STRENGTHS[len(STRENGTHS) // 2]
     everything = torch.ones(1, len(labels), dtype=torch.bool)
     (fitted,) = LogisticGrid(strengths=(strength,), tolerance=_TOLERANCE).fit(
         rows, labels, train=everything, num_classes=int(labels.max()) + 1
@@ -58,19 +62,28 @@ def fit_probe(features: NDArray[np.float32], samples: Sequence[Sample], *, seed:
     return Probe(weight=weight.numpy(), bias=bias.numpy(), strength=strength)
 
 
-def _choose(rows: Tensor, labels: Tensor, held_out: Tensor) -> float:
-    """The C of the smallest log-loss on held-out samples; of the middle where nothing can be held out."""
-    if not held_out.any():
-        return STRENGTHS[len(STRENGTHS) // 2]
-    losses: dict[float, float] = {}
+def choose_head(rows: Tensor, labels: Tensor, held_out: Tensor) -> Trained[LogisticSetting]:
+    """The linear head, of those for all strengths, with the smallest log-loss on rows that it was not fitted on.
+
+    Args:
+        rows: Features, float32 [N, D]; raw.
+        labels: int64 [N].
+        held_out: bool [N], with a true and a false; every class has a row that is not held out.
+
+    Raises:
+        DataError: A feature is not finite.
+    """
+    best: Trained[LogisticSetting] | None = None
+    least = math.inf
     path = LogisticGrid(strengths=STRENGTHS, tolerance=_TOLERANCE).fit(
         rows, labels, train=~held_out[None], num_classes=int(labels.max()) + 1
     )
     for fitted in tqdm(path, desc="linear probe", total=len(STRENGTHS), leave=False, disable=None):
-        strength = fitted.setting.strength
-        losses[strength] = float(F.cross_entropy(fitted.head(rows[held_out]), labels[held_out]))
-        if losses[strength] > min(losses.values()):
+        loss = float(F.cross_entropy(fitted.head(rows[held_out]), labels[held_out]))
+        if loss > least:
             break  # beyond the best, the loss only rises
-    best = min(losses, key=losses.__getitem__)
-    logger.info("linear probe: C = %g, log-loss %.4f on %d held-out images", best, losses[best], held_out.sum())
+        best, least = fitted, loss
+    assert best is not None
+    images = int(held_out.sum())
+    logger.info("linear probe: C = %g, log-loss %.4f on %d held-out images", best.setting.strength, least, images)
     return best

@@ -59,7 +59,7 @@ def refused(capsys: pytest.CaptureFixture[str], images: Path, run: Path, *change
 )
 def test_another_recipe(capsys: pytest.CaptureFixture[str], images: Path, run: Path, change: str, shown: str) -> None:
     message = refused(capsys, images, run, change)
-    assert "is a checkpoint of another run" in message
+    assert "is of another run" in message
     assert shown in message
 
 

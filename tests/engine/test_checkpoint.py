@@ -156,7 +156,7 @@ def test_a_checkpoint_of_another_run_is_refused(
     with pytest.raises(CheckpointError) as caught:
         resumed(other)
     title, difference = str(caught.value).splitlines()
-    assert "latest-000000 is a checkpoint of another run: got one difference" in title
+    assert "latest-000000 is of another run: got one difference" in title
     assert difference.strip() == shown
 
 

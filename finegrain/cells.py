@@ -1,0 +1,96 @@
+"""The cells of a repeated evaluation: what each model said of the images it was not trained on, one file a cell."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+from finegrain.engine.evaluate import Predictions
+from finegrain.storage import atomic_write
+
+
+@dataclass(frozen=True, order=True, kw_only=True, slots=True)
+class Cell:
+    """One model of the evaluation."""
+
+    seed: int
+    fold: int
+    """From 0; always 0 where every seed is judged on the dataset's own test split."""
+
+    def __str__(self) -> str:
+        return f"seed-{self.seed}-fold-{self.fold}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CellResult:
+    """What came of it."""
+
+    cell: Cell
+    predictions: Predictions
+    """Of the images held out."""
+    trained_images: int
+    seconds: float
+    """From the first step to the last prediction."""
+    hashes: Mapping[str, str]
+    """SHA-256 of the ids and labels of its splits."""
+
+
+class CellFiles:
+    """Finished cells in a folder, each a file whose name ends in the SHA-256 of its bytes.
+
+    A file appears whole or not at all; one that contradicts its name is as good as none: its cell runs again.
+    """
+
+    def __init__(self, folder: Path, *, evaluation: str) -> None:
+        """Keep cells of one `evaluation`, a digest of all that its numbers depend on."""
+        self._folder = folder
+        self._evaluation = evaluation
+
+    def save(self, result: CellResult) -> None:
+        """Write a finished cell.
+
+        Raises:
+            OutputError: The folder cannot be written, or the disk is full.
+        """
+        tensors = {
+            "labels": torch.from_numpy(result.predictions.labels),
+            "probabilities": torch.from_numpy(result.predictions.probabilities),
+        }
+        facts = {
+            "evaluation": self._evaluation,
+            "paths": list(result.predictions.paths),
+            "trained_images": result.trained_images,
+            "seconds": result.seconds,
+            "hashes": dict(result.hashes),
+        }
+        content = safetensors.torch.save(tensors, metadata={"facts": json.dumps(facts)})
+        self._folder.mkdir(parents=True, exist_ok=True)
+        atomic_write(self._folder / f"{result.cell}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
+
+    def load(self, cell: Cell) -> CellResult | None:
+        """A finished cell; None where there is none, or none of this evaluation that is sound."""
+        for file in sorted(self._folder.glob(f"{cell}-*.safetensors")):
+            with suppress(OSError, SafetensorError, ValueError, KeyError):
+                content = file.read_bytes()
+                if file.stem.rpartition("-")[2] == hashlib.sha256(content).hexdigest():
+                    with safe_open(file, framework="pt") as opened:
+                        facts = json.loads(opened.metadata()["facts"])
+                    if facts.pop("evaluation") == self._evaluation:
+                        return _result(cell, safetensors.torch.load(content), facts)
+        return None
+
+
+def _result(cell: Cell, tensors: Mapping[str, torch.Tensor], facts: dict[str, Any]) -> CellResult:
+    predictions = Predictions(
+        paths=tuple(facts.pop("paths")),
+        labels=tensors["labels"].numpy(),
+        probabilities=tensors["probabilities"].numpy(),
+    )
+    return CellResult(cell=cell, predictions=predictions, **facts)

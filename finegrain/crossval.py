@@ -1,0 +1,207 @@
+"""The command `crossval`: the same recipe trained again and again, each time judged on images it did not see."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from finegrain import caching, config
+from finegrain.cells import Cell, CellFiles, CellResult
+from finegrain.config import Count
+from finegrain.data import splits
+from finegrain.data.base import Data, Sample
+from finegrain.data.carve import carve
+from finegrain.data.folds import Fold, make_folds
+from finegrain.engine.checkpoint import require_same
+from finegrain.engine.evaluate import Predictions, predict
+from finegrain.errors import fault
+from finegrain.features.cache import FeatureCache
+from finegrain.features.extract import extract
+from finegrain.features.keys import network_key
+from finegrain.features.probe import choose_head
+from finegrain.features.views import Mirrored, Plain
+from finegrain.judgement import best_model
+from finegrain.models.classifier import Classifier
+from finegrain.recipe import FEATURES, Recipe, build_cache, build_feeds, build_model, fit, identify
+from finegrain.runtime import Runtime, Stopwatch, device_faults
+from finegrain.storage import RunDirectory
+
+logger = logging.getLogger(__name__)
+
+Judge = Callable[[Cell, Data], Predictions]
+"""Trains on a cell's train and val splits, and predicts its test split."""
+
+EVALUATION = "evaluation.json"
+"""What a directory's evaluation depends on; a directory without it holds none."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Protocol:
+    """How often, and on what."""
+
+    folds: Count = 5
+    """k of k-fold; every image is held out once for each seed."""
+    seeds: Count = 10
+    """Repeats, each with another division into folds, other random numbers and another val split."""
+    on: Literal["folds", "test"] = "folds"
+    """test: judge every seed on the dataset's own test split instead."""
+
+    def faults(self) -> list[str]:
+        """One fold leaves nothing to train on."""
+        if self.folds > 1:
+            return []
+        return [fault("folds", got=self.folds, expected="2 or more", remedy="set folds=5, or on=test")]
+
+
+def crossval(recipe: Recipe, protocol: Protocol, *, directory: RunDirectory) -> str:
+    """Train and judge every cell that is not finished yet; return what to print.
+
+    Every cell is written when it is finished: stopped and begun again, only the missing ones run.
+
+    Raises:
+        CheckpointError: The directory holds another evaluation.
+        DataError: The images cannot be divided so.
+    """
+    clock = Stopwatch()
+    with directory, device_faults():
+        runtime = recipe.runtime.build()
+        table = recipe.data.table()
+        model = build_model(recipe, num_classes=len(table.class_names), runtime=runtime)
+        with clock("data"):
+            data = splits.build(recipe.data, table)
+        plan = make_plan(recipe, protocol, data)
+        identity = identify(recipe, data=data, model=model, runtime=runtime)
+        network = {"network": network_key(model, runtime)}
+        evaluation = _claim(directory, config.flatten(protocol) | identity | network)
+        directory.write("config.py", config.dump(recipe))
+        cache = build_cache(recipe.runtime, run=directory.path)
+        files = CellFiles(directory.path / "cells", evaluation=evaluation)
+        judge: Judge = partial(_train_and_judge, recipe, runtime=runtime, cache=cache, directory=directory)
+        if caching.reads_the_same(recipe.tuning, recipe.augment):
+            judge = HeadJudge(recipe, model, data=data, runtime=runtime, cache=cache)
+        results = _finish(plan, judge, files)
+        shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
+    return f"{len(results)} cells"
+
+
+def make_plan(recipe: Recipe, protocol: Protocol, data: Data) -> dict[Cell, Data]:
+    """The splits of every cell; `val`, carved out of what is trained on, is what chooses there.
+
+    Raises:
+        DataError: A class is too small for so many folds, or groups cannot be divided.
+    """
+    plan = {}
+    for seed in range(recipe.seed, recipe.seed + protocol.seeds):
+        for number, fold in enumerate(_divide(protocol, data, seed)):
+            inner = carve(fold.train, fraction=recipe.data.val_fraction, seed=seed)
+            plan[Cell(seed=seed, fold=number)] = dataclasses.replace(
+                data, train=inner.kept, val=inner.taken, test=fold.held_out, dropped=(), notes=()
+            )
+    return plan
+
+
+def _divide(protocol: Protocol, data: Data, seed: int) -> tuple[Fold, ...]:
+    known = (*data.train, *data.val)
+    if protocol.on == "test":
+        return (Fold(train=known, held_out=data.test),)
+    # The official test split stays unseen; a test split that was only carved out is data like any other.
+    pool = known if any(sample.split == "test" for sample in data.test) else (*known, *data.test)
+    return make_folds(pool, folds=protocol.folds, seed=seed, class_names=data.class_names)
+
+
+def _finish(plan: Mapping[Cell, Data], judge: Judge, files: CellFiles) -> list[CellResult]:
+    """The results of all cells, those on disk taken from there."""
+    results = []
+    for cell, data in tqdm(plan.items(), desc="cells", leave=False, disable=None):
+        result = files.load(cell)
+        if result is None:
+            started = time.monotonic()
+            predictions = judge(cell, data)
+            result = CellResult(
+                cell=cell,
+                predictions=predictions,
+                trained_images=len(data.train),
+                seconds=time.monotonic() - started,
+                hashes=data.hashes(),
+            )
+            files.save(result)
+            logger.info("%s: top-1 %.4f", cell, np.mean(predictions.probabilities.argmax(1) == predictions.labels))
+        results.append(result)
+    return results
+
+
+def _train_and_judge(
+    recipe: Recipe, cell: Cell, data: Data, *, runtime: Runtime, cache: FeatureCache, directory: RunDirectory
+) -> Predictions:
+    """Train as `main.py train` does, in a run directory of the cell's own, which keeps the best model."""
+    recipe = dataclasses.replace(recipe, seed=cell.seed)
+    with RunDirectory(directory.path / "runs" / str(cell), resume=True) as own:
+        model = build_model(recipe, num_classes=len(data.class_names), runtime=runtime)
+        fit(recipe, model, data=data, directory=own, runtime=runtime, cache=cache, clock=Stopwatch())
+        best = best_model(own, class_names=data.class_names, runtime=runtime, trust=recipe.model.trust)
+        feeds = build_feeds(recipe, data=data, preprocessing=best.preprocessing, runtime=runtime)
+        return predict(best, feeds.test, runtime=runtime, title=str(cell))
+
+
+class HeadJudge:
+    """Fits a linear head to its optimum on features of all images, computed once; val chooses its L2 strength."""
+
+    def __init__(self, recipe: Recipe, model: Classifier, *, data: Data, runtime: Runtime, cache: FeatureCache) -> None:
+        """Remember what to extract; nothing is before the first cell."""
+        self._views = (Plain(), Mirrored())[: 1 + recipe.evaluation.flip]
+        samples = (*data.train, *data.val, *data.test)
+        self._rows = {sample.path: row for row, sample in enumerate(samples)}
+        self._extract = partial(
+            extract,
+            samples,
+            source=data.source,
+            classifier=model,
+            runtime=runtime,
+            cache=cache,
+            views=self._views,
+        )
+        self._values: torch.Tensor | None = None
+
+    def __call__(self, cell: Cell, data: Data) -> Predictions:
+        """Fit on train, choose on val, predict test."""
+        fitted = (*data.train, *data.val)
+        labels = torch.tensor([sample.label for sample in fitted])
+        held_out = torch.arange(len(fitted)) >= len(data.train)
+        head = choose_head(self._features(fitted)[:, 0], labels, held_out).head
+        with torch.inference_mode():
+            logits = torch.stack([head(view) for view in self._features(data.test).unbind(1)])
+        return Predictions(
+            paths=tuple(sample.path for sample in data.test),
+            labels=np.array([sample.label for sample in data.test]),
+            probabilities=logits.double().softmax(2).mean(0).numpy(),
+        )
+
+    def _features(self, samples: tuple[Sample, ...]) -> torch.Tensor:
+        """[B, views, D]."""
+        if self._values is None:
+            self._values = self._extract().values.float().view(len(self._rows), len(self._views), -1)
+        return self._values[[self._rows[sample.path] for sample in samples]]
+
+
+def _claim(directory: RunDirectory, identity: Mapping[str, object]) -> str:
+    """The digest of the evaluation, once it is sure that the directory holds no other.
+
+    Raises:
+        CheckpointError: It does.
+    """
+    text = json.dumps(identity, indent=1)
+    file = directory.path / EVALUATION
+    if file.exists():
+        require_same(json.loads(file.read_text(encoding="utf-8")), json.loads(text), file)
+    directory.write(EVALUATION, text)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,164 @@
+"""Repeated evaluation: the cells, what is in them, and what is computed again."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import main
+from finegrain import config
+from finegrain.cells import Cell, CellFiles
+from finegrain.crossval import Protocol, make_plan
+from finegrain.data import splits
+from finegrain.errors import DataError
+from finegrain.features import probe
+from tests import tiny_recipe
+
+HEAD = ["tuning.probe_first=false", "augment.preset=none", "augment.mixup=0"]
+
+
+@pytest.fixture
+def go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Cross-validate on the tiny images: `go(out, *words)`."""
+    tiny_recipe.write_images(tmp_path / "images")
+    monkeypatch.chdir(tmp_path)
+    source = Path(tiny_recipe.__file__).read_text()
+    (tmp_path / "tiny.py").write_text(source)
+    head = source.replace("tuning=Full(probe_first=True)", "tuning=Head()").replace(
+        "from finegrain.tuning.full import Full", "from finegrain.tuning.head import Head"
+    )
+    (tmp_path / "head.py").write_text(head.replace('preset="strong", mixup=0.4, mix_probability=0.5', 'preset="none"'))
+
+    def call(name: str, out: str, *words: str) -> int:
+        return main.main(["crossval", "--config", f"{name}.py", "--out", out, *words])
+
+    return call
+
+
+def cells(out: str) -> dict[str, bytes]:
+    return {path.name.rpartition("-")[0]: path.read_bytes() for path in Path(out, "cells").glob("*.safetensors")}
+
+
+def test_every_known_image_is_held_out_once_for_each_seed(go):
+    assert go("head", "out", "folds=3", "seeds=2") == 0
+    files = CellFiles(Path("out/cells"), evaluation=digest("out"))
+    results = [files.load(Cell(seed=seed, fold=fold)) for seed in (0, 1) for fold in range(3)]
+    assert all(result is not None for result in results)
+    for seed in (0, 1):
+        paths = [path for result in results if result.cell.seed == seed for path in result.predictions.paths]
+        assert len(paths) == len(set(paths)) == 21  # train and val; the official test split stays unseen
+        assert not any(path.startswith("test") for path in paths)
+
+
+def digest(out: str) -> str:
+    return hashlib.sha256(Path(out, "evaluation.json").read_bytes()).hexdigest()
+
+
+def test_what_is_finished_is_not_computed_again(go, monkeypatch, capsys):
+    assert go("head", "out", "folds=2", "seeds=2") == 0
+    first, calls = cells("out"), []
+    choose = probe.choose_head
+    monkeypatch.setattr("finegrain.crossval.choose_head", lambda *a: calls.append(1) or choose(*a))
+    assert go("head", "out", "folds=2", "seeds=2") == 0
+    assert not calls
+    damaged, lost = sorted(Path("out/cells").iterdir())[:2]
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"\0")
+    lost.unlink()
+    assert go("head", "out", "folds=2", "seeds=2") == 0
+    assert len(calls) == 2
+    again = cells("out")
+    assert again.keys() == first.keys()
+
+
+def test_a_trained_cell_keeps_its_best_model(go):
+    assert go("tiny", "out", "folds=2", "seeds=1", "train.epochs=1") == 0
+    assert len(cells("out")) == 2
+    for name in ("seed-0-fold-0", "seed-0-fold-1"):
+        assert list(Path("out/runs", name, "checkpoints").glob("best-*"))
+
+
+def test_on_the_official_test_split_a_seed_is_another_val_split(go):
+    assert go("head", "out", "on=test", "seeds=2") == 0
+    files = CellFiles(Path("out/cells"), evaluation=digest("out"))
+    first, second = (files.load(Cell(seed=seed, fold=0)) for seed in (0, 1))
+    assert first.predictions.paths == second.predictions.paths
+    assert all(path.startswith("test") for path in first.predictions.paths)
+    assert first.hashes["test"] == second.hashes["test"]
+    assert first.hashes["val"] != second.hashes["val"]
+
+
+def test_another_evaluation_in_the_directory_is_refused(go, capsys):
+    assert go("head", "out", "folds=2", "seeds=1") == 0
+    assert go("head", "out", "folds=2", "seeds=1", "seed=7") == 2
+    assert "is of another run" in capsys.readouterr().err
+    Path("ran").mkdir()
+    Path("ran/config.py").write_text("")
+    assert go("head", "ran", "folds=2") == 2
+    assert "holds a run already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["folds=1"], "folds: got 1; expected 2 or more"),
+        (["folds=8"], "8 folds are too many for class auk: got 7 .* set folds=7"),
+        (["fold=3"], "fold"),
+        (["seeds=0"], "seeds"),
+        (["on=train"], "on"),
+    ],
+)
+def test_what_cannot_be_is_refused(go, capsys, words: list[str], message: str):
+    assert go("head", "out", *words) == 2
+    shown = capsys.readouterr().err
+    assert "Traceback" not in shown
+    assert re.search(message, shown)
+
+
+def test_nothing_is_fitted_on_held_out_images(go, monkeypatch):
+    """Other pixels in the held-out fold change no fitted number."""
+    fitted: list[np.ndarray] = []
+    choose = probe.choose_head
+
+    def note(*arguments):
+        found = choose(*arguments)
+        fitted.append(found.head.weight.numpy().copy())
+        return found
+
+    monkeypatch.setattr("finegrain.crossval.choose_head", note)
+    assert go("head", "out", "folds=2", "seeds=1") == 0
+    recipe = config.load("head.py")
+    data = splits.build(recipe.data, recipe.data.table())
+    plan = make_plan(recipe, Protocol(folds=2, seeds=1), data)
+    held_out = plan[Cell(seed=0, fold=0)].test
+    for sample in held_out:
+        path = Path("images", sample.path)
+        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    assert go("head", "other", "folds=2", "seeds=1") == 0
+    np.testing.assert_array_equal(fitted[0], fitted[2])
+    assert not np.array_equal(fitted[1], fitted[3])
+
+
+def test_a_plan_depends_on_the_seed_and_keeps_the_splits_apart(go):
+    recipe = config.load("head.py")
+    data = splits.build(recipe.data, recipe.data.table())
+    plan = make_plan(recipe, Protocol(folds=3, seeds=2), data)
+    assert list(plan) == [Cell(seed=seed, fold=fold) for seed in (0, 1) for fold in range(3)]
+    for cell in plan.values():
+        parts = [{s.path for s in part} for part in (cell.train, cell.val, cell.test)]
+        assert len(set.union(*parts)) == sum(map(len, parts)) == 21
+    again = make_plan(dataclasses.replace(recipe, seed=1), Protocol(folds=3, seeds=1), data)
+    assert [cell.hashes() for cell in again.values()] == [cell.hashes() for key, cell in plan.items() if key.seed == 1]
+    with pytest.raises(DataError, match="too many"):
+        make_plan(recipe, Protocol(folds=9), data)
+
+
+def test_the_evaluation_says_what_it_depends_on(go):
+    assert go("head", "out", "folds=2", "seeds=1") == 0
+    identity = json.loads(Path("out/evaluation.json").read_text())
+    assert {"folds", "seeds", "on", "network", "train split", "data.val_fraction"} <= set(identity)
