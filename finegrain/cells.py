@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 
-from finegrain.engine.evaluate import Predictions
+from finegrain.metrics.repeated import Judged
 from finegrain.storage import atomic_write
 
 
@@ -32,14 +32,13 @@ class Cell:
 class CellResult:
     """What came of it."""
 
-    cell: Cell
-    predictions: Predictions
-    """Of the images held out."""
-    trained_images: int
+    judged: Judged
     seconds: float
     """From the first step to the last prediction."""
     hashes: Mapping[str, str]
     """SHA-256 of the ids and labels of its splits."""
+    history: Sequence[Mapping[str, float]] = ()
+    """One row an epoch; empty where no epochs were trained."""
 
 
 class CellFiles:
@@ -59,20 +58,20 @@ class CellFiles:
         Raises:
             OutputError: The folder cannot be written, or the disk is full.
         """
-        tensors = {
-            "labels": torch.from_numpy(result.predictions.labels),
-            "probabilities": torch.from_numpy(result.predictions.probabilities),
-        }
+        judged = result.judged
+        tensors = {"labels": torch.from_numpy(judged.labels), "probabilities": torch.from_numpy(judged.probabilities)}
         facts = {
             "evaluation": self._evaluation,
-            "paths": list(result.predictions.paths),
-            "trained_images": result.trained_images,
+            "paths": judged.paths,
+            "trained_images": judged.trained_images,
             "seconds": result.seconds,
             "hashes": dict(result.hashes),
+            "history": list(map(dict, result.history)),
         }
         content = safetensors.torch.save(tensors, metadata={"facts": json.dumps(facts)})
         self._folder.mkdir(parents=True, exist_ok=True)
-        atomic_write(self._folder / f"{result.cell}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
+        name = Cell(seed=judged.seed, fold=judged.fold)
+        atomic_write(self._folder / f"{name}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
 
     def load(self, cell: Cell) -> CellResult | None:
         """A finished cell; None where there is none, or none of this evaluation that is sound."""
@@ -82,15 +81,18 @@ class CellFiles:
                 if file.stem.rpartition("-")[2] == hashlib.sha256(content).hexdigest():
                     with safe_open(file, framework="pt") as opened:
                         facts = json.loads(opened.metadata()["facts"])
-                    if facts.pop("evaluation") == self._evaluation:
+                    if facts["evaluation"] == self._evaluation:
                         return _result(cell, safetensors.torch.load(content), facts)
         return None
 
 
-def _result(cell: Cell, tensors: Mapping[str, torch.Tensor], facts: dict[str, Any]) -> CellResult:
-    predictions = Predictions(
-        paths=tuple(facts.pop("paths")),
+def _result(cell: Cell, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> CellResult:
+    judged = Judged(
+        seed=cell.seed,
+        fold=cell.fold,
+        trained_images=facts["trained_images"],
+        paths=tuple(facts["paths"]),
         labels=tensors["labels"].numpy(),
         probabilities=tensors["probabilities"].numpy(),
     )
-    return CellResult(cell=cell, predictions=predictions, **facts)
+    return CellResult(judged=judged, seconds=facts["seconds"], hashes=facts["hashes"], history=facts["history"])

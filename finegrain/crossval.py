@@ -22,7 +22,7 @@ from finegrain.data import splits
 from finegrain.data.base import Data, Sample
 from finegrain.data.carve import carve
 from finegrain.data.folds import Fold, make_folds
-from finegrain.engine.checkpoint import require_same
+from finegrain.engine.checkpoint import read_course, require_same
 from finegrain.engine.evaluate import Predictions, predict
 from finegrain.errors import fault
 from finegrain.features.cache import FeatureCache
@@ -31,6 +31,7 @@ from finegrain.features.keys import network_key
 from finegrain.features.probe import choose_head
 from finegrain.features.views import Mirrored, Plain
 from finegrain.judgement import best_model
+from finegrain.metrics.repeated import Judged
 from finegrain.models.classifier import Classifier
 from finegrain.recipe import FEATURES, Recipe, build_cache, build_feeds, build_model, fit, identify
 from finegrain.runtime import Runtime, Stopwatch, device_faults
@@ -38,8 +39,9 @@ from finegrain.storage import RunDirectory
 
 logger = logging.getLogger(__name__)
 
-Judge = Callable[[Cell, Data], Predictions]
-"""Trains on a cell's train and val splits, and predicts its test split."""
+History = list[dict[str, float]]
+Judge = Callable[[Cell, Data], tuple[Predictions, History]]
+"""Trains on a cell's train and val splits, and predicts its test split; also tells how the epochs went, if any."""
 
 EVALUATION = "evaluation.json"
 """What a directory's evaluation depends on; a directory without it holds none."""
@@ -126,23 +128,26 @@ def _finish(plan: Mapping[Cell, Data], judge: Judge, files: CellFiles) -> list[C
         result = files.load(cell)
         if result is None:
             started = time.monotonic()
-            predictions = judge(cell, data)
-            result = CellResult(
-                cell=cell,
-                predictions=predictions,
+            predictions, history = judge(cell, data)
+            judged = Judged(
+                seed=cell.seed,
+                fold=cell.fold,
                 trained_images=len(data.train),
-                seconds=time.monotonic() - started,
-                hashes=data.hashes(),
+                paths=predictions.paths,
+                labels=predictions.labels,
+                probabilities=predictions.probabilities,
             )
+            seconds = time.monotonic() - started
+            result = CellResult(judged=judged, seconds=seconds, hashes=data.hashes(), history=history)
             files.save(result)
-            logger.info("%s: top-1 %.4f", cell, np.mean(predictions.probabilities.argmax(1) == predictions.labels))
+            logger.info("%s: top-1 %.4f", cell, judged.hits.mean())
         results.append(result)
     return results
 
 
 def _train_and_judge(
     recipe: Recipe, cell: Cell, data: Data, *, runtime: Runtime, cache: FeatureCache, directory: RunDirectory
-) -> Predictions:
+) -> tuple[Predictions, History]:
     """Train as `main.py train` does, in a run directory of the cell's own, which keeps the best model."""
     recipe = dataclasses.replace(recipe, seed=cell.seed)
     with RunDirectory(directory.path / "runs" / str(cell), resume=True) as own:
@@ -150,7 +155,7 @@ def _train_and_judge(
         fit(recipe, model, data=data, directory=own, runtime=runtime, cache=cache, clock=Stopwatch())
         best = best_model(own, class_names=data.class_names, runtime=runtime, trust=recipe.model.trust)
         feeds = build_feeds(recipe, data=data, preprocessing=best.preprocessing, runtime=runtime)
-        return predict(best, feeds.test, runtime=runtime, title=str(cell))
+        return predict(best, feeds.test, runtime=runtime, title=str(cell)), read_course(own).history
 
 
 class HeadJudge:
@@ -172,7 +177,7 @@ class HeadJudge:
         )
         self._values: torch.Tensor | None = None
 
-    def __call__(self, cell: Cell, data: Data) -> Predictions:
+    def __call__(self, cell: Cell, data: Data) -> tuple[Predictions, History]:
         """Fit on train, choose on val, predict test."""
         fitted = (*data.train, *data.val)
         labels = torch.tensor([sample.label for sample in fitted])
@@ -180,11 +185,12 @@ class HeadJudge:
         head = choose_head(self._features(fitted)[:, 0], labels, held_out).head
         with torch.inference_mode():
             logits = torch.stack([head(view) for view in self._features(data.test).unbind(1)])
-        return Predictions(
+        predictions = Predictions(
             paths=tuple(sample.path for sample in data.test),
             labels=np.array([sample.label for sample in data.test]),
             probabilities=logits.double().softmax(2).mean(0).numpy(),
         )
+        return predictions, []
 
     def _features(self, samples: tuple[Sample, ...]) -> torch.Tensor:
         """[B, views, D]."""

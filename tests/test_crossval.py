@@ -51,7 +51,7 @@ def test_every_known_image_is_held_out_once_for_each_seed(go):
     results = [files.load(Cell(seed=seed, fold=fold)) for seed in (0, 1) for fold in range(3)]
     assert all(result is not None for result in results)
     for seed in (0, 1):
-        paths = [path for result in results if result.cell.seed == seed for path in result.predictions.paths]
+        paths = [path for result in results if result.judged.seed == seed for path in result.judged.paths]
         assert len(paths) == len(set(paths)) == 21  # train and val; the official test split stays unseen
         assert not any(path.startswith("test") for path in paths)
 
@@ -87,8 +87,8 @@ def test_on_the_official_test_split_a_seed_is_another_val_split(go):
     assert go("head", "out", "on=test", "seeds=2") == 0
     files = CellFiles(Path("out/cells"), evaluation=digest("out"))
     first, second = (files.load(Cell(seed=seed, fold=0)) for seed in (0, 1))
-    assert first.predictions.paths == second.predictions.paths
-    assert all(path.startswith("test") for path in first.predictions.paths)
+    assert first.judged.paths == second.judged.paths
+    assert all(path.startswith("test") for path in first.judged.paths)
     assert first.hashes["test"] == second.hashes["test"]
     assert first.hashes["val"] != second.hashes["val"]
 
