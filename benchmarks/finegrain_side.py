@@ -20,7 +20,7 @@ class FinegrainSide:
         data = splits.build(recipe.data, recipe.data.table())
         self.model = build_model(recipe, num_classes=len(data.class_names), runtime=runtime)
         self._feeds = build_feeds(recipe, data=data, preprocessing=self.model.preprocessing, runtime=runtime)
-        self._clock = _StepClock()
+        self._clock = StepClock()
         self._trainer = build_trainer(
             recipe,
             model=self.model,
@@ -53,10 +53,11 @@ def benchmark_recipe(job: Job) -> Recipe:
     return recipe
 
 
-class _StepClock:
+class StepClock:
     """A keeper that saves nothing and reads the clock after each step."""
 
     def start(self) -> None:
+        """Count from here on."""
         self._meter = Meter()
 
     def save(self, trainer: Trainer, *, is_best: bool) -> None:

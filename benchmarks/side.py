@@ -1,4 +1,4 @@
-"""One side of a comparison: it trains an epoch when asked and says what that took; run in a process of its own."""
+"""One side of a comparison: it goes through an epoch when asked and says what that took, in a process of its own."""
 
 import multiprocessing
 import time
@@ -29,7 +29,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """What training on `images` images took."""
+    """What an epoch of `images` images took."""
 
     images: int
     wall_seconds: float
@@ -38,10 +38,10 @@ class Cost:
 
 
 class Side(Protocol):
-    """Trains a model that lives as long as the side."""
+    """What is measured; it lives through all rounds."""
 
     def epoch(self) -> Cost:
-        """Train one epoch, loading included."""
+        """Go through one epoch more."""
         ...
 
 
@@ -61,11 +61,12 @@ class Meter:
 class SideProcess:
     """A side in a fresh process, so that neither the allocator nor the threads of one side touch another."""
 
-    def __init__(self, build: Callable[[Job], Side], job: Job) -> None:
+    def __init__(self, build: Callable[[], Side], *, threads: int) -> None:
+        """Build it there, where one torch operation has `threads` threads."""
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         # Not a daemon: loaders start workers of their own.
-        self._process = context.Process(target=_serve, args=(theirs, build, job))
+        self._process = context.Process(target=_serve, args=(theirs, build, threads))
 
     def __enter__(self) -> Self:
         """Start the process."""
@@ -81,7 +82,7 @@ class SideProcess:
         self._process.join()
 
     def epoch(self) -> Cost:
-        """Train one epoch there, while this process waits."""
+        """Go through one epoch there, while this process waits."""
         self._pipe.send(True)
         while not self._pipe.poll(1.0):
             if not self._process.is_alive():
@@ -90,14 +91,14 @@ class SideProcess:
         return cost
 
 
-def _serve(pipe: Connection, build: Callable[[Job], Side], job: Job) -> None:
-    torch.set_num_threads(job.threads)
-    side = build(job)
+def _serve(pipe: Connection, build: Callable[[], Side], threads: int) -> None:
+    torch.set_num_threads(threads)
+    side = build()
     while pipe.recv():
         pipe.send(side.epoch())
 
 
 def _cpu_seconds() -> float:
-    process = psutil.Process()
-    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
+    """Of this process to the microsecond, of its workers to the system's tick, a hundredth of a second."""
+    workers = [worker.cpu_times() for worker in psutil.Process().children(recursive=True)]
+    return time.process_time() + sum(worker.user + worker.system for worker in workers)

@@ -14,7 +14,7 @@ import os
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,7 +22,8 @@ import torch
 from finegrain_side import FinegrainSide
 from peers.timm_side import TimmSide, tuned
 from photographs import CLASSES, SIZE, write_photographs
-from side import Cost, Job, Side, SideProcess
+from rounds import paired_ratios, rate, spread, take_turns
+from side import Cost, Job, Side
 
 GOAL = 2.5
 MODELS = ("resnet18", "resnet50")
@@ -63,41 +64,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def measure(job: Job, *, rounds: int) -> dict[str, list[Cost]]:
-    """Each side's cost of every round, after one epoch of warm-up; who goes first changes from round to round."""
-    with ExitStack() as stack:
-        sides = {name: stack.enter_context(SideProcess(build, job)) for name, build in SIDES.items()}
-        for side in sides.values():
-            side.epoch()
-        costs: dict[str, list[Cost]] = {name: [] for name in sides}
-        for number in range(rounds):
-            for name in list(sides)[:: 1 if number % 2 else -1]:
-                costs[name].append(sides[name].epoch())
-    return costs
-
-
-def paired_ratios(ours: Sequence[Cost], peer: Sequence[Cost], *, cpu: bool = False) -> list[float]:
-    """How many times faster we are, round by round; by CPU seconds instead of wall time when `cpu`."""
-    return [rate(mine, cpu=cpu) / rate(theirs, cpu=cpu) for mine, theirs in zip(ours, peer, strict=True)]
-
-
-def rate(cost: Cost, *, cpu: bool = False) -> float:
-    """Images per second, or per CPU second."""
-    return cost.images / (cost.cpu_seconds if cpu else cost.wall_seconds)
+    """Each side's cost of every round."""
+    return take_turns({name: partial(build, job) for name, build in SIDES.items()}, rounds=rounds, threads=job.threads)
 
 
 def table(model: str, rounds: dict[str, list[Cost]]) -> str:
     """Medians with least and most: images per second, images per CPU second, and our ratio to each side in both."""
     lines = [f"{model:<30}{'images/s':>22}{'images/CPU-s':>22}{'ours, ×':>20}{'by CPU, ×':>20}"]
     for name, costs in rounds.items():
-        columns = [_spread([rate(cost, cpu=cpu) for cost in costs]) for cpu in (False, True)]
-        ratios = [_spread(paired_ratios(rounds[OURS], costs, cpu=cpu)) for cpu in (False, True)]
+        columns = [spread([rate(cost, cpu=cpu) for cost in costs]) for cpu in (False, True)]
+        ratios = [spread(paired_ratios(rounds[OURS], costs, cpu=cpu)) for cpu in (False, True)]
         shown = ratios if name != OURS else ["", ""]
         lines.append(f"  {name:<28}" + "".join(f"{c:>22}" for c in columns) + "".join(f"{r:>20}" for r in shown))
     return "\n".join(lines)
-
-
-def _spread(values: Sequence[float]) -> str:
-    return f"{statistics.median(values):.2f} ({min(values):.2f}–{max(values):.2f})"
 
 
 def _conditions(options: argparse.Namespace, mean_bytes: float) -> str:

@@ -3,6 +3,8 @@
 import pickle
 import random
 
+import albumentations as A
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from timm.data import create_transform
 from torchvision.transforms import InterpolationMode, v2
 
 from finegrain import config
+from finegrain.data.pipelines import ColorJitter, Resize
 from finegrain.data.transforms import PRESETS, AugmentConfig, Transform, eval_transform, normalize
 from finegrain.errors import ConfigError
 from finegrain.preprocessing import Preprocessing
@@ -54,12 +57,22 @@ def test_normalize_by_hand():
     assert images.flatten().tolist() == [0, 51, 255]
 
 
+def test_normalize_is_the_same_to_the_bit_in_every_memory_layout():
+    images = torch.from_numpy(np.stack([photo(31, 23), 255 - photo(31, 23)])).permute(0, 3, 1, 2)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    values = normalize(images, SMALL)
+    assert values.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(values, normalize(images.contiguous(), SMALL))
+
+
 @pytest.mark.parametrize("shape", ODD_SHAPES)
 @pytest.mark.parametrize("crop", ["random_resized_crop", "resize_crop"])
-def test_any_shape_becomes_the_square(shape, crop):
+@pytest.mark.parametrize("antialias", [True, False])
+def test_any_shape_becomes_the_square(shape, crop, antialias):
     pixels = np.zeros((*shape, 3), dtype=np.uint8)
     pixels.flags.writeable = False
-    for transform in (eval_transform(SMALL), AugmentConfig(preset="strong", crop=crop).train_transform(SMALL)):
+    settings = AugmentConfig(preset="strong", crop=crop, antialias=antialias)
+    for transform in (eval_transform(SMALL), settings.train_transform(SMALL)):
         result = run(transform, pixels)
         assert result.shape == (32, 32, 3)
         assert result.dtype == np.uint8
@@ -117,6 +130,59 @@ def test_random_resized_crop_is_antialiased():
     assert np.abs(inner - 127).max() < 30
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
+@pytest.mark.parametrize("shape", [(300, 260), (97, 61), (40, 150)])
+def test_the_antialiased_resize_is_pillows_to_a_level(interpolation, shape):
+    image = photo(*shape)
+    result = Resize(size=64, interpolation=interpolation, antialias=True)(image)
+    expected = Image.fromarray(image).resize((64, 64), getattr(Image.Resampling, interpolation.upper()))
+    assert np.abs(result.astype(int) - np.asarray(expected)).max() <= 1
+
+
+def test_without_antialiasing_the_crop_is_the_librarys_to_the_bit():
+    prep = Preprocessing(image_size=32, resize_size=40, interpolation="bilinear", **IMAGENET)
+    ours = AugmentConfig(antialias=False, min_scale=0.08).train_transform(prep)
+    library = A.RandomResizedCrop(size=(32, 32), scale=(0.08, 1.0), interpolation=cv2.INTER_LINEAR)
+    theirs = A.Compose([library, A.HorizontalFlip(p=0.5)])
+    for seed in range(20):
+        assert np.array_equal(run(ours, photo(90, 70), seed), run(theirs, photo(90, 70), seed))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2)])
+@pytest.mark.parametrize("factors", [(0.8, 1.2, 1.3), (1.2, 0.7, 0.6), (1.1, 1.2, 0.0)])
+def test_colour_jitter_is_torchvisions_three_steps_in_any_order(order, factors):
+    """Where nothing clips; a level is the precision of OpenCV's colour matrix."""
+    image = dull_photo()
+    result = ColorJitter(1.0).apply(image, *factors)
+    steps = (v2.functional.adjust_brightness, v2.functional.adjust_contrast, v2.functional.adjust_saturation)
+    expected = torch.from_numpy(image).permute(2, 0, 1).double() / 255
+    for step in order:
+        expected = steps[step](expected, factors[step])
+    assert 1 < 255 * expected.min() < 255 * expected.max() < 254
+    assert np.abs(result - 255 * expected.permute(1, 2, 0).numpy()).max() <= 1
+
+
+def test_colour_jitter_draws_what_the_library_draws():
+    """It cuts off, not rounds, after each of its steps, and the next one may stretch the error."""
+    library = A.ColorJitter(brightness=(0.75, 1.25), contrast=(0.75, 1.25), saturation=(0.75, 1.25), hue=(0, 0), p=1)
+    for seed in range(50):
+        ours, theirs = (run(A.Compose([step]), dull_photo(), seed) for step in (ColorJitter(0.25), library))
+        assert np.abs(ours.astype(int) - theirs).max() <= 4
+
+
+def dull_photo() -> np.ndarray:
+    """Without the colours that a jitter would clip."""
+    return (photo(64, 48) // 4 + 90).astype(np.uint8)
+
+
+def test_colour_jitter_clips_once():
+    """What one step would cut off and the next bring back is kept: halved after doubled is unchanged."""
+    image = photo(64, 48)
+    result = ColorJitter(1.0).apply(image, brightness=2.0, contrast=0.5, saturation=1.0)
+    expected = image + image.astype(float).mean(axis=(0, 1)) @ [0.299, 0.587, 0.114]
+    assert np.abs(result - np.clip(expected, 0, 255)).max() <= 1
+
+
 def test_coarse_dropout_fills_with_the_mean():
     settings = AugmentConfig(coarse_dropout=1.0, flip=0.0)
     result = run(settings.train_transform(SMALL), np.zeros((64, 64, 3), dtype=np.uint8))
@@ -156,6 +222,7 @@ def test_mix_probability():
         ({"preset": "none", "min_scale": 0.2}, "augment.min_scale"),
         ({"crop": "resize_crop", "min_scale": 0.2}, "augment.min_scale"),
         ({"resize_size": 256}, "augment.resize_size"),
+        ({"preset": "none", "antialias": False}, "augment.antialias"),
     ],
 )
 def test_settings_without_effect_are_refused(settings, key):
