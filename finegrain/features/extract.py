@@ -99,9 +99,13 @@ def extract(
     """
     if not samples:
         raise DataError(fault("no images to extract from", got="none", expected="1 or more", remedy="add images"))
-    if runtime.precision == "bf16":
-        runtime = _agreeing(runtime, samples, source=source, classifier=classifier, cache=cache, cut=cut)
-    key, dtype = network_key(classifier, runtime, cut), stored_dtype(runtime, at_cut=cut is not None)
+    key = network_key(classifier, runtime, cut)
+    if runtime.precision == "bf16" and not _agrees(
+        key, samples, source=source, classifier=classifier, runtime=runtime, cache=cache, cut=cut
+    ):
+        runtime = _exact(runtime)
+        key = network_key(classifier, runtime, cut)
+    dtype = stored_dtype(runtime, at_cut=cut is not None)
     preprocessing, size = classifier.preprocessing, batch_size or _BATCH_SIZE[runtime.device.type]
     shelf = Shelf(None, dtype=dtype) if cache is None else cache.shelf(key, dtype)
     images = image_keys(samples, source)
@@ -133,24 +137,24 @@ def extract(
     )
 
 
-def _agreeing(
-    runtime: Runtime,
+def _agrees(
+    key: str,
     samples: Sequence[Sample],
     *,
     source: Source,
     classifier: Classifier,
+    runtime: Runtime,
     cache: FeatureCache | None,
     cut: Cut | None,
-) -> Runtime:
-    """`runtime` if bf16 gives these images' features as fp32 does, else the same in fp32; measured once a network."""
-    key = network_key(classifier, runtime, cut)
-    exact = replace(runtime, precision="fp32", compile="never")
+) -> bool:
+    """Whether bf16 gives these images' features as fp32 does; measured once a network, by its `key`."""
     likeness = cache.likeness(key) if cache is not None else None
     if likeness is None:
         some = [samples[round(place)] for place in np.linspace(0, len(samples) - 1, min(len(samples), _COMPARED))]
         transform = eval_transform(classifier.preprocessing)
         load = Loader(some, source=source, transform=transform, batch_size=len(some), seed=0, train=False)
         (images,) = (normalize(batch.images, classifier.preprocessing) for batch in load.epoch(0))
+        exact = _exact(runtime)
         rounded, whole = (
             frozen(classifier, each, cut=cut)(runtime.place_images(images))
             for each in (replace(exact, precision="bf16"), exact)
@@ -160,7 +164,12 @@ def _agreeing(
             logger.info("bf16 would change the features (cosine %.4f to fp32's): they are computed in fp32", likeness)
         if cache is not None:
             cache.note_likeness(key, likeness)
-    return runtime if likeness >= LIKENESS else exact
+    return likeness >= LIKENESS
+
+
+def _exact(runtime: Runtime) -> Runtime:
+    """`runtime` in fp32, where nothing is compiled."""
+    return replace(runtime, precision="fp32", compile="never")
 
 
 def _require_room(shelf: Shelf, rows: int, *, cut: Cut, dtype: torch.dtype, title: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from feature_set import classifier, runtime
 from torch import Tensor, nn
+from torch._inductor import config as inductor
 from torch.nn.functional import cosine_similarity
 
 from finegrain.features import inference
@@ -139,16 +140,18 @@ class Compiler:
 
     def __init__(self, monkeypatch, *, fails: bool = False, factor: float = 1.0) -> None:
         self.networks: list[nn.Module] = []
+        self.packs: list[bool] = []
         self.fails, self.factor = fails, factor
         monkeypatch.setattr(inference.torch, "compile", self)
         monkeypatch.setattr(inference, "_has_compiler", lambda device: True)
-        monkeypatch.setattr(inference, "_pays", lambda *_: True)
+        monkeypatch.setattr(inference, "_pays", lambda *_, gain: True)
 
     def __call__(self, network: nn.Module, **_: object):
         self.networks.append(network)
         return self.run
 
     def run(self, images: Tensor) -> Tensor:
+        self.packs.append(inductor.freezing)
         if self.fails:
             raise OSError("the compiler is broken")
         features = self.networks[-1](images)
@@ -166,17 +169,27 @@ def test_the_config_says_whether_to_compile() -> None:
     assert RuntimeConfig(device="cpu", compile="never").build().compile == "never"
 
 
-def test_folded_networks_are_compiled_where_it_pays(monkeypatch) -> None:
+def test_networks_are_compiled_in_bf16_where_it_pays(monkeypatch) -> None:
     compiler = Compiler(monkeypatch)
+    gains = []
+    monkeypatch.setattr(inference, "_pays", lambda *_, gain: gains.append(gain) or True)
     compiles("timm/test_resnet")
-    assert len(compiler.networks) == 1
     compiles("timm/test_vit")
+    assert len(compiler.networks) == 2
+    assert gains[0] > gains[1] > 1, "convolutions gain more"
+    compiler.networks.pop()
     compiles("timm/test_resnet", "fp32")
     compiles("timm/test_resnet", images=100)
     compiles("timm/test_resnet", compile="never")
-    monkeypatch.setattr(inference, "_pays", lambda *_: False)
+    monkeypatch.setattr(inference, "_pays", lambda *_, gain: False)
     compiles("timm/test_resnet")
     assert len(compiler.networks) == 1
+
+
+def test_weights_are_packed_by_the_first_batch_alone(monkeypatch) -> None:
+    compiler = Compiler(monkeypatch)
+    compiles("timm/test_resnet")
+    assert compiler.packs == [True, False], "what others compile in this process is theirs"
 
 
 @pytest.mark.parametrize(
@@ -193,7 +206,7 @@ def test_a_bad_compiler_is_left_out(monkeypatch, caplog, options, message: str) 
 def test_a_missing_compiler_is_left_out(monkeypatch, caplog) -> None:
     compiler = Compiler(monkeypatch)
     monkeypatch.undo()
-    monkeypatch.setattr(inference, "_pays", lambda *_: True)
+    monkeypatch.setattr(inference, "_pays", lambda *_, gain: True)
     monkeypatch.setattr(inference.shutil, "which", lambda name: None)
     with caplog.at_level(logging.INFO):
         compiles("timm/test_resnet")
@@ -206,5 +219,5 @@ def test_compiling_pays_for_many_slow_images(monkeypatch) -> None:
     monkeypatch.setattr(inference.time, "perf_counter", lambda: next(clock))
     backbone = frozen(build("timm/test_resnet"), runtime())
     images = torch.zeros(16, 3, 64, 64)
-    assert inference._pays(backbone, images, 1000)  # 100 s, of which compiling would save 33
-    assert not inference._pays(backbone, images, 800)
+    assert inference._pays(backbone, images, 1000, gain=1.5)  # 100 s, of which compiling would save 33
+    assert not inference._pays(backbone, images, 800, gain=1.5)
