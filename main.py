@@ -5,18 +5,18 @@ import logging
 import sys
 from pathlib import Path
 
-from finegrain import config
 from finegrain.errors import FinegrainError
 
 WORDS = """train: train, evaluate once on test, report (the default); evaluate: judge the best model of the run in --out
-again; features: what the frozen network says of each image; then KEY=VALUE for each field of the recipe to change"""
+again; features: what the frozen network says of each image; crossval [folds=K] [seeds=R] [on=test]: repeated k-fold
+evaluation; then KEY=VALUE for each field of the recipe to change; or compare DIR DIR ...: finished evaluations"""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return the exit code: 0 done, 2 the input was wrong, 130 or 143 after a signal."""
     parser = argparse.ArgumentParser(prog="main.py", description=__doc__)
     parser.add_argument("words", nargs="*", metavar="WORD", help=WORDS)
-    parser.add_argument("--config", required=True, help="a Python file with config() -> Recipe")
+    parser.add_argument("--config", help="a Python file with config() -> Recipe; all but compare need it")
     parser.add_argument("--out", type=Path, help="the run directory itself; default ckpt/<name>/<time>")
     parser.add_argument("--cache", help="a folder that keeps features of frozen networks for all runs")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, or with the newest")
@@ -24,10 +24,9 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_intermixed_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:
-        recipe = config.load(vars(options).pop("config"))  # imports torch: what comes before answers at once
-        from finegrain.commands import carry_out
+        from finegrain.commands import answer  # imports torch: what comes before answers at once
 
-        print(carry_out(recipe, **vars(options)))
+        print(answer(**vars(options)))
     except FinegrainError as error:
         print(f"finegrain: {error}", file=sys.stderr)
         return error.exit_code

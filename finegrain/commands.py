@@ -6,8 +6,10 @@ import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from finegrain import config
+from finegrain import config as configs
+from finegrain.compare import compare
 from finegrain.crossval import EVALUATION, Protocol, crossval
 from finegrain.errors import ConfigError, OutputError, fault
 from finegrain.models.summary import summary
@@ -16,6 +18,25 @@ from finegrain.storage import RunDirectory
 from finegrain.survey import survey
 
 COMMANDS = ("train", "evaluate", "features", "crossval")
+
+
+def answer(words: Sequence[str], *, config: str | None, **options: Any) -> str:
+    """Do what a command line says; return what to print.
+
+    Args:
+        words: A command, which may be left out, then KEY=VALUE; or `compare` and directories.
+        config: The file that gives the recipe; `compare` needs none.
+        options: As for `carry_out`.
+
+    Raises:
+        FinegrainError: The user's input is at fault.
+    """
+    if words[:1] == ["compare"]:
+        return compare([Path(word) for word in words[1:]])
+    if config is None:
+        expected, remedy = "a Python file with config() -> Recipe", "name one of configs/"
+        raise ConfigError(fault("--config is missing", got="none", expected=expected, remedy=remedy))
+    return carry_out(configs.load(config), words, **options)
 
 
 def carry_out(
@@ -50,11 +71,11 @@ def carry_out(
         raise ConfigError(fault("no such command", got=command, expected=expected, remedy="see --help"))
     protocol = Protocol()
     own = {field.name for field in dataclasses.fields(protocol)} if command == "crossval" else set()
-    config.override(protocol, [word for word in changes if word.partition("=")[0] in own])
-    config.override(recipe, [word for word in changes if word.partition("=")[0] not in own])
+    configs.override(protocol, [word for word in changes if word.partition("=")[0] in own])
+    configs.override(recipe, [word for word in changes if word.partition("=")[0] not in own])
     recipe.runtime.cache = cache or recipe.runtime.cache
-    config.check(recipe)
-    config.check(protocol)
+    configs.check(recipe)
+    configs.check(protocol)
     if dry_run:
         return plan(recipe)
     begun = resume or command == "evaluate"
@@ -91,7 +112,7 @@ def plan(recipe: Recipe) -> str:
     num_classes = facts.num_classes if facts else 2
     model = recipe.model.build(num_classes=num_classes)
     recipe.tuning.apply(model)
-    lines = [config.dump(recipe), summary(model, recipe.train.batch_size), f"{model.architecture}: {model.census()}"]
+    lines = [configs.dump(recipe), summary(model, recipe.train.batch_size), f"{model.architecture}: {model.census()}"]
     if facts is None:
         lines.append("The number of classes is known once the data is read; the head above has 2.")
     else:

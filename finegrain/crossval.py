@@ -43,6 +43,7 @@ History = list[dict[str, float]]
 Judge = Callable[[Cell, Data], tuple[Predictions, History]]
 """Trains on a cell's train and val splits, and predicts its test split; also tells how the epochs went, if any."""
 
+CELLS = "cells"
 EVALUATION = "evaluation.json"
 """What a directory's evaluation depends on; a directory without it holds none."""
 
@@ -87,7 +88,7 @@ def crossval(recipe: Recipe, protocol: Protocol, *, directory: RunDirectory) -> 
         evaluation = _claim(directory, config.flatten(protocol) | identity | network)
         directory.write("config.py", config.dump(recipe))
         cache = build_cache(recipe.runtime, run=directory.path)
-        files = CellFiles(directory.path / "cells", evaluation=evaluation)
+        files = CellFiles(directory.path / CELLS, evaluation=evaluation)
         judge: Judge = partial(_train_and_judge, recipe, runtime=runtime, cache=cache, directory=directory)
         if caching.reads_the_same(recipe.tuning, recipe.augment):
             judge = HeadJudge(recipe, model, data=data, runtime=runtime, cache=cache)

@@ -13,7 +13,7 @@ LAYERS = {
     "data": 1, "models": 1, "tuning": 1, "losses": 1, "optim": 1, "metrics": 1,
     "engine": 2, "features": 2, "report": 2,
     "commands": 3, "recipe": 3, "judgement": 3, "caching": 3, "survey": 3,
-    "cells": 3, "crossval": 3,
+    "cells": 3, "crossval": 3, "compare": 3,
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 STDLIB_ONLY = ("errors", "config", "preprocessing")

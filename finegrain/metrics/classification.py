@@ -77,7 +77,7 @@ def evaluate_predictions(labels: NDArray[np.int64], probabilities: NDArray[np.fl
         DataError: No image, or a label outside [0, K).
         NumericsError: A probability that is not finite.
     """
-    probabilities = _checked(labels, probabilities)
+    probabilities = checked_probabilities(labels, probabilities)
     n, k = probabilities.shape
     ranked = np.argsort(-probabilities, axis=1, kind="stable")[:, : min(5, k)]
     predicted = ranked[:, 0]
@@ -101,8 +101,13 @@ def evaluate_predictions(labels: NDArray[np.int64], probabilities: NDArray[np.fl
     )
 
 
-def _checked(labels: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """The probabilities in float64 with rows that sum to 1 to its precision."""
+def checked_probabilities(labels: NDArray[np.int64], probabilities: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """The probabilities in float64 with rows that sum to 1 to its precision.
+
+    Raises:
+        DataError: No image, or a label outside [0, K).
+        NumericsError: A probability that is not finite.
+    """
     if len(labels) == 0:
         raise DataError(
             fault("nothing to evaluate", got="0 images", expected="at least one", remedy="give the split some images")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from finegrain.errors import DataError, fault
 from finegrain.metrics.classification import ClassificationMetrics, evaluate_predictions
+from finegrain.metrics.crossed import crossed_interval
 from finegrain.metrics.intervals import wilson
 from finegrain.metrics.statistics import (
     Interval,
@@ -18,6 +19,9 @@ from finegrain.metrics.statistics import (
     hierarchical_bootstrap,
     spread,
 )
+
+FEW_SEEDS = 10
+"""With fewer the hierarchical bootstrap is too narrow, and the closed form for crossed samples takes its place."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -83,6 +87,7 @@ class RepeatedMetrics:
     images: int
     """Different images that were judged."""
     top1: Score
+    top5: Score
     macro_f1: Score
     auroc: Score | None
     """None where a cell has none."""
@@ -90,7 +95,7 @@ class RepeatedMetrics:
     of_images: Interval | None
     """95 % for mean top-1, over other test images with these trainings: stratified bootstrap."""
     of_both: Interval | None
-    """95 % for mean top-1, over other trainings and other images; None for one seed."""
+    """95 % for mean top-1, over other trainings and other images; None for one seed, or where nothing varies."""
     per_class: tuple[ClassScore, ...]
     confusion: NDArray[np.int64]
     """Counts of all cells together [K, K], a row for each true class."""
@@ -123,11 +128,12 @@ def summarise(judged: Sequence[Judged], *, num_classes: int, draws: int = 10_000
         cells=cells,
         images=len(labels),
         top1=score(lambda cell: cell.top1),
+        top5=score(lambda cell: cell.top5),
         macro_f1=score(lambda cell: cell.macro_f1),
         auroc=score(lambda cell: cell.auroc or 0.0) if has_auroc else None,
         loss=score(lambda cell: cell.loss),
         of_images=bootstrap_interval(hits.mean(0), labels, draws=draws),
-        of_both=hierarchical_bootstrap(hits, labels, draws=draws),
+        of_both=_of_both(hits, labels, draws),
         per_class=_per_class(hits, labels, num_classes),
         confusion=np.sum([cell.confusion for cell in cells], axis=0),
         confused=_confused([cell.confusion for cell in cells]),
@@ -169,6 +175,12 @@ def judged_ratio(judged: Sequence[Judged]) -> float:
     if len({cell.paths for cell in judged}) == 1:
         return 0.0
     return float(np.mean([len(cell.paths) / cell.trained_images for cell in judged]))
+
+
+def _of_both(hits: NDArray[np.bool_], labels: NDArray[np.int64], draws: int) -> Interval | None:
+    if len(hits) < FEW_SEEDS:
+        return crossed_interval(hits, labels)
+    return hierarchical_bootstrap(hits, labels, draws=draws)
 
 
 def _per_class(hits: NDArray[np.bool_], labels: NDArray[np.int64], num_classes: int) -> tuple[ClassScore, ...]:

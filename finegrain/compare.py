@@ -1,0 +1,175 @@
+"""The command `compare`: finished evaluations of the same images, each against the first, with a verdict."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finegrain.cells import Cell, CellFiles
+from finegrain.crossval import CELLS, EVALUATION
+from finegrain.errors import CheckpointError, ConfigError, DataError, fault
+from finegrain.metrics.comparison import Comparison, as_family, compare_folds, compare_models, compare_runs
+from finegrain.report.format import percent
+
+_PREDICTIONS = "predictions.csv"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Judgements:
+    """What one model got right, images in the order of their paths."""
+
+    paths: tuple[str, ...]
+    classes: tuple[str, ...]
+    """True classes by name."""
+    hits: NDArray[np.bool_]
+    trained_images: int | None = None
+    """None for a single run, where it is not needed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """A finished evaluation."""
+
+    path: Path
+    kind: Literal["run", "folds", "test"]
+    """A single run; a k-fold; several seeds on the dataset's own test split."""
+    cells: tuple[Judgements, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Mean top-1 over the cells."""
+        return float(np.mean([cell.hits.mean() for cell in self.cells]))
+
+
+def compare(paths: Sequence[Path]) -> str:
+    """Compare the later directories with the first; return what to print.
+
+    Raises:
+        CheckpointError: A directory holds no finished evaluation.
+        ConfigError: Fewer than two directories.
+        DataError: They are not of the same images, folds or kind.
+    """
+    if len(paths) < 2:
+        expected, remedy = "two or more run directories", "name the one to compare with first"
+        raise ConfigError(fault("nothing to compare", got=len(paths), expected=expected, remedy=remedy))
+    first, *others = [read(path) for path in paths]
+    for other in others:
+        _require_alike(first, other)
+    found = as_family([_compare(other, first) for other in others])
+    lines = [f"{first.path}: top-1 {percent(first.accuracy)}"]
+    for other, comparison in zip(others, found, strict=True):
+        lines += [f"{other.path}: top-1 {percent(other.accuracy)}", *_sentences(comparison, family=len(found))]
+    return "\n".join([*lines, found[0].method])
+
+
+def read(path: Path) -> Finished:
+    """The evaluation that lies at `path`: of a run, or of `crossval`.
+
+    Raises:
+        CheckpointError: There is none, or it is not finished.
+    """
+    if (path / EVALUATION).exists():
+        return _read_cells(path)
+    if (path / _PREDICTIONS).exists():
+        return Finished(path=path, kind="run", cells=(_read_predictions(path / _PREDICTIONS),))
+    raise CheckpointError(
+        fault(
+            f"{path} holds no finished evaluation",
+            got=f"neither {EVALUATION} nor {_PREDICTIONS}",
+            expected="the --out of a finished train or crossval",
+            remedy="finish it first",
+        )
+    )
+
+
+def _read_predictions(file: Path) -> Judgements:
+    with file.open(encoding="utf-8", newline="") as opened:
+        rows = sorted((row["path"], row["label"], row["class_1"]) for row in csv.DictReader(opened))
+    return Judgements(
+        paths=tuple(path for path, _, _ in rows),
+        classes=tuple(label for _, label, _ in rows),
+        hits=np.array([label == likeliest for _, label, likeliest in rows]),
+    )
+
+
+def _read_cells(path: Path) -> Finished:
+    text = (path / EVALUATION).read_bytes()
+    identity = json.loads(text)
+    files = CellFiles(path / CELLS, evaluation=hashlib.sha256(text).hexdigest())
+    on, names = identity["on"], identity["class_names"]
+    seeds = range(identity["seed"], identity["seed"] + identity["seeds"])
+    plan = [Cell(seed=seed, fold=fold) for seed in seeds for fold in range(identity["folds"] if on == "folds" else 1)]
+    results = [files.load(cell) for cell in plan]
+    done = [result.judged for result in results if result is not None]
+    if len(done) < len(plan):
+        raise CheckpointError(
+            fault(
+                f"{path} is not finished",
+                got=f"{len(done)} sound cells",
+                expected=f"{len(plan)}",
+                remedy="give its crossval command again: only the missing cells are computed",
+            )
+        )
+    cells = []
+    for judged in done:
+        order = np.argsort(judged.paths)
+        cells.append(
+            Judgements(
+                paths=tuple(judged.paths[i] for i in order),
+                classes=tuple(names[judged.labels[i]] for i in order),
+                hits=judged.hits[order],
+                trained_images=judged.trained_images,
+            )
+        )
+    return Finished(path=path, kind=on, cells=tuple(cells))
+
+
+def _require_alike(first: Finished, other: Finished) -> None:
+    differences = []
+    if first.kind != other.kind:
+        differences.append(f"kinds {first.kind} and {other.kind}")
+    elif len(first.cells) != len(other.cells):
+        differences.append(f"{len(first.cells)} and {len(other.cells)} cells")
+    else:
+        pairs = zip(first.cells, other.cells, strict=True)
+        unlike = sum((a.paths, a.classes) != (b.paths, b.classes) for a, b in pairs)
+        differences += [f"other images or classes in {unlike} of {len(first.cells)} cells"] if unlike else []
+    if differences:
+        raise DataError(
+            fault(
+                f"{other.path} cannot be compared with {first.path}",
+                got=differences[0],
+                expected="the same images, folds and seeds",
+                remedy="evaluate both with the same data, folds and seeds",
+            )
+        )
+
+
+def _compare(other: Finished, first: Finished) -> Comparison:
+    labels = np.unique(first.cells[0].classes, return_inverse=True)[1].astype(np.int64)
+    if first.kind == "run":
+        return compare_models(other.cells[0].hits, first.cells[0].hits, labels)
+    if first.kind == "test":
+        hits, reference = (np.array([cell.hits for cell in one.cells]) for one in (other, first))
+        return compare_runs(hits, reference, labels)
+    ratio = float(np.mean([len(cell.paths) / (cell.trained_images or 1) for cell in first.cells]))
+    accuracies = [np.array([cell.hits.mean() for cell in one.cells]) for one in (other, first)]
+    return compare_folds(*accuracies, test_ratio=ratio)
+
+
+def _sentences(comparison: Comparison, *, family: int) -> list[str]:
+    interval = "no interval, as nothing shows its spread"
+    if comparison.interval is not None:
+        interval = " to ".join(f"{100 * end:+.2f}" for end in comparison.interval)
+    p = "p unknown" if comparison.adjusted_p is None else f"p = {comparison.adjusted_p:.2g}"
+    holm = f" (Holm, {family} comparisons)" if family > 1 else ""
+    lines = [f"  {comparison.verdict()}: {100 * comparison.difference:+.2f} points ({interval}), {p}{holm}"]
+    if comparison.smallest is not None:
+        lines.append(f"  a difference of {100 * comparison.smallest:.2f} points would have been shown 4 times in 5")
+    return lines

@@ -1,0 +1,117 @@
+"""The command `compare`: which evaluations can be compared, and what is said of them."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import main
+from finegrain.cells import CellFiles, CellResult
+from finegrain.compare import compare
+from finegrain.errors import ConfigError, DataError
+from finegrain.metrics.repeated import Judged
+
+NAMES = ["auk", "bee"]
+IMAGES = 60
+
+
+def write_evaluation(
+    path: Path, *, right: float, on: str = "folds", seeds: int = 3, start: int = 0, images: int = IMAGES
+):
+    """An evaluation of two folds in which a share of the images is right, drawn."""
+    path.mkdir()
+    identity = {"folds": 2, "seeds": seeds, "on": on, "seed": start, "class_names": NAMES}
+    (path / "evaluation.json").write_text(json.dumps(identity))
+    files = CellFiles(path / "cells", evaluation=hashlib.sha256((path / "evaluation.json").read_bytes()).hexdigest())
+    random = np.random.default_rng(int(1000 * right))
+    for seed in range(start, start + seeds):
+        order = np.random.default_rng(seed).permutation(images)
+        for fold, numbers in enumerate([order[::2], order[1::2]] if on == "folds" else [np.arange(images)]):
+            labels = numbers % 2
+            hits = random.random(len(numbers)) < right
+            probabilities = np.full((len(numbers), 2), 0.1)
+            probabilities[np.arange(len(numbers)), np.where(hits, labels, 1 - labels)] = 0.9
+            judged = Judged(
+                seed=seed,
+                fold=fold,
+                trained_images=len(numbers),
+                paths=tuple(f"{n}.jpg" for n in numbers),
+                labels=labels,
+                probabilities=probabilities,
+            )
+            files.save(CellResult(judged=judged, seconds=1.0, hashes={}))
+    return path
+
+
+def write_run(path: Path, *, right: int, images: int = IMAGES) -> Path:
+    path.mkdir()
+    rows = ["path,label,class_1,probability_1,class_2,probability_2"]
+    for number in range(images):
+        label, other = NAMES[number % 2], NAMES[1 - number % 2]
+        rows.append(f"{number}.jpg,{label},{label if number < right else other},0.9,x,0.1")
+    (path / "predictions.csv").write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("on", ["folds", "test"])
+def test_a_clear_difference_is_found_and_none_is_made_up(tmp_path: Path, on: str):
+    weak = write_evaluation(tmp_path / "weak", right=0.55, on=on)
+    good = write_evaluation(tmp_path / "good", right=0.97, on=on)
+    shown = compare([weak, good])
+    assert "better: +" in shown
+    assert "points would have been shown 4 times in 5" in shown
+    assert "worse: -" in compare([good, weak])
+    assert "no evidence: +0.00" in compare([weak, weak])
+
+
+def test_single_runs_on_the_same_images(tmp_path: Path):
+    first, other = write_run(tmp_path / "a", right=30), write_run(tmp_path / "b", right=55)
+    shown = compare([first, other])
+    assert "top-1 50.0" in shown
+    assert "better: +41.67 points" in shown
+    assert "McNemar" in shown
+
+
+def test_a_family_is_adjusted(tmp_path: Path):
+    runs = [write_run(tmp_path / name, right=right) for name, right in (("a", 40), ("b", 46), ("c", 47))]
+    alone, together = compare(runs[:2]), compare(runs)
+    assert "Holm" not in alone
+    assert together.count("(Holm, 2 comparisons)") == 2
+
+
+def test_unlike_things_are_not_compared(tmp_path: Path):
+    folds = write_evaluation(tmp_path / "folds", right=0.9)
+    others = {
+        "kinds folds and test": write_evaluation(tmp_path / "test", right=0.9, on="test"),
+        "kinds folds and run": write_run(tmp_path / "run", right=50),
+        "6 and 4 cells": write_evaluation(tmp_path / "fewer", right=0.9, seeds=2),
+        "other images or classes in 6 of 6 cells": write_evaluation(tmp_path / "seeds", right=0.9, start=7),
+    }
+    for message, other in others.items():
+        with pytest.raises(DataError, match=message):
+            compare([folds, other])
+    with pytest.raises(DataError, match="other images or classes in 1 of 1 cells"):
+        compare([write_run(tmp_path / "x", right=5), write_run(tmp_path / "y", right=5, images=50)])
+
+
+def test_what_is_no_finished_evaluation_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    whole = write_evaluation(tmp_path / "whole", right=0.9)
+    part = write_evaluation(tmp_path / "part", right=0.8)
+    next((part / "cells").iterdir()).unlink()
+    damaged = write_evaluation(tmp_path / "damaged", right=0.7)
+    cell = next((damaged / "cells").iterdir())
+    cell.write_bytes(cell.read_bytes()[:-1])
+    for path, message in ((part, "5 sound cells"), (damaged, "5 sound cells"), (tmp_path, "no finished evaluation")):
+        assert main.main(["compare", str(whole), str(path)]) == 2
+        assert message in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="nothing to compare: got 1"):
+        compare([whole])
+    assert main.main(["compare", str(whole), str(whole)]) == 0
+    assert "no evidence" in capsys.readouterr().out
+
+
+def test_a_config_is_needed_for_all_else(capsys: pytest.CaptureFixture[str]):
+    assert main.main(["train"]) == 2
+    assert "--config" in capsys.readouterr().err
