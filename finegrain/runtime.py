@@ -58,6 +58,12 @@ class Runtime:
         with self.autocast(), sdpa_kernel(SDPBackend.MATH) if plain else nullcontext():
             yield
 
+    def seed(self, seed: int) -> None:
+        """Set the generators that a step draws from; torch.manual_seed, which knows more devices, takes 0.7 ms."""
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
     def place_model(self, model: nn.Module) -> nn.Module:
         """`model` moved to the device, in place, its convolutions' weights in the memory format of the run."""
         model.to(self.device)

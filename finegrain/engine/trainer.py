@@ -198,7 +198,7 @@ class Trainer:
     def _accumulate(self, inputs: Inputs, paths: list[str], share: float) -> None:
         """Add one batch's gradient, weighted by its `share` of the group's images."""
         seed = seed_of(self.seed, "batch", self.progress.epoch, self.progress.batch)
-        torch.manual_seed(seed)
+        self.runtime.seed(seed)
         view, labels = inputs.views[0], inputs.labels.to(self.runtime.device)
         if self.mix is not None:
             view, labels = self.mix(view, labels, seed)

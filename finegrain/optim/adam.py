@@ -18,4 +18,4 @@ class Adam(OptimConfig):
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.Adam:
         """See `OptimConfig.optimizer`."""
-        return torch.optim.Adam(groups, lr=self.lr)
+        return torch.optim.Adam(groups, lr=self.lr, fused=True)

@@ -20,4 +20,4 @@ class AdamW(OptimConfig):
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.AdamW:
         """See `OptimConfig.optimizer`."""
-        return torch.optim.AdamW(groups, lr=self.lr)
+        return torch.optim.AdamW(groups, lr=self.lr, fused=True)

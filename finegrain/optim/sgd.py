@@ -30,4 +30,4 @@ class SGD(OptimConfig):
 
     def optimizer(self, groups: list[dict[str, Any]]) -> torch.optim.SGD:
         """See `OptimConfig.optimizer`."""
-        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov)
+        return torch.optim.SGD(groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, fused=True)
