@@ -54,6 +54,7 @@ def fit_probe(features: NDArray[np.float32], samples: Sequence[Sample], *, seed:
     held_out = torch.tensor([sample.path in taken for sample in samples])
     # Where nothing can be held out, the strength of the middle is as good a guess as any.
     strength = choose_head(rows, labels, held_out).setting.strength if taken else STRENGTHS[len(STRENGTHS) // 2]
+    logger.info("linear probe: C = %g, chosen on %d held-out images", strength, len(taken))
     everything = torch.ones(1, len(labels), dtype=torch.bool)
     (fitted,) = LogisticGrid(strengths=(strength,), tolerance=_TOLERANCE).fit(
         rows, labels, train=everything, num_classes=int(labels.max()) + 1
@@ -84,6 +85,4 @@ def choose_head(rows: Tensor, labels: Tensor, held_out: Tensor) -> Trained[Logis
             break  # beyond the best, the loss only rises
         best, least = fitted, loss
     assert best is not None
-    images = int(held_out.sum())
-    logger.info("linear probe: C = %g, log-loss %.4f on %d held-out images", best.setting.strength, least, images)
     return best

@@ -1,6 +1,6 @@
 // Draw the confusion matrix on a canvas: hover and arrow keys read cells, zoom and drag look closer.
 {
-  const { names, counts, cells, similar } = JSON.parse(document.getElementById("matrix-data").textContent);
+  const { names, counts, cells, similar, unit = "images" } = JSON.parse(document.getElementById("matrix-data").textContent);
   const size = names.length;
   const canvas = document.getElementById("matrix");
   const readout = document.getElementById("matrix-readout");
@@ -157,7 +157,7 @@
     const count = found.get(truth * size + predicted) ?? 0;
     const share = counts[truth] ? ` (${Math.round((100 * count) / counts[truth])} %)` : "";
     const verdict = truth === predicted ? `${names[truth]}, named right` : `${names[truth]}, taken for ${names[predicted]}`;
-    readout.textContent = `${verdict}: ${count} of ${counts[truth]} images${share}`;
+    readout.textContent = `${verdict}: ${count} of ${counts[truth]} ${unit}${share}`;
   }
 
   function select(column, row) {

@@ -1,11 +1,22 @@
 """The confusion matrix as the page needs it: sparse, and with an order that puts confused classes side by side."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
+
+
+def matrix(confusion: NDArray[np.int64], class_names: Sequence[str]) -> dict[str, Any]:
+    """What the script of the page draws `confusion` [K, K] from."""
+    return {
+        "names": class_names,
+        "counts": confusion.sum(axis=1).tolist(),
+        "cells": sparse(confusion),
+        "similar": similarity_order(confusion),
+    }
 
 
 def sparse(confusion: NDArray[np.int64]) -> list[list[int]]:

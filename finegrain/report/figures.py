@@ -1,4 +1,4 @@
-"""Pictures of a run for slides and papers: the curves and the confusion matrix as PNG."""
+"""Pictures for slides and papers, as PNG: the curves, the confusion matrix, and the cells of a repeated evaluation."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from finegrain.report.cells_chart import Group
 from finegrain.report.chart import charts
 from finegrain.report.escape import one_line
 
@@ -60,6 +61,27 @@ def confusion_png(confusion: NDArray[np.int64], class_names: Sequence[str]) -> b
             ink = "white" if share[row, column] > 0.4 else "black"
             axes.text(column, row, str(count), ha="center", va="center", fontsize=8, color=ink)
     figure.colorbar(picture, ax=axes, label="share of the true class", shrink=0.8)
+    return _png(figure)
+
+
+def cells_png(groups: Sequence[Group]) -> bytes:
+    """The top-1 accuracy of every cell as a dot, and of each group the mean and, with four cells or more, a box."""
+    figure = Figure(figsize=(min(max(4.0, 0.55 * len(groups) + 1.5), 14.0), 3.6), layout="constrained")
+    axes = figure.subplots()
+    for at, group in enumerate(groups):
+        places = at + np.linspace(-0.22, 0.22, len(group.scores)) if len(group.scores) > 1 else [at]
+        axes.scatter(places, group.scores, s=14, color="tab:blue", alpha=0.7, linewidths=0, zorder=3)
+        axes.hlines(group.mean, at - 0.34, at + 0.34, color="black", linewidth=1.5, zorder=4)
+        if group.quartiles is not None:
+            low, high = group.quartiles
+            axes.bar(at, high - low, bottom=low, width=0.68, color="tab:blue", alpha=0.2)
+    axes.set_xticks(range(len(groups)), [group.label for group in groups])
+    axes.set_xlabel("seed")
+    axes.set_ylabel("top-1, %")
+    scores = [score for group in groups for score in group.scores]
+    margin = 0.08 * (max(scores) - min(scores)) or 1.0  # a bar would draw the axis down to 0
+    axes.set_ylim(min(scores) - margin, max(scores) + margin)
+    axes.grid(axis="y", alpha=0.25)
     return _png(figure)
 
 

@@ -11,6 +11,11 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     return MISSING if fraction is None or not math.isfinite(fraction) else f"{100 * fraction:.{digits}f}\N{NBSP}%"
 
 
+def points(fraction: float | None, digits: int = 1) -> str:
+    """A difference of fractions in percentage points, without a unit: 0.0048 → `0.5`."""
+    return MISSING if fraction is None else f"{100 * fraction:.{digits}f}"
+
+
 def interval(ends: tuple[float, float] | None, digits: int = 1) -> str:
     """Two fractions in [0, 1] as per cent: (0.905, 0.926) → `90.5–92.6`."""
     return MISSING if ends is None else f"{100 * ends[0]:.{digits}f}–{100 * ends[1]:.{digits}f}"

@@ -34,7 +34,7 @@ def metrics_json(record: Record) -> str:
         "notes": [one_line(note) for note in record.notes],
         "environment": {key: one_line(value) for key, value in record.environment.items()},
     }
-    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
+    return json_text(content)
 
 
 def history_csv(history: Sequence[Mapping[str, float]]) -> str:
@@ -42,7 +42,7 @@ def history_csv(history: Sequence[Mapping[str, float]]) -> str:
     given = dict.fromkeys(key for row in history for key in row)
     columns = [name for name in HISTORY_COLUMNS if name in given]
     columns += [name for name in given if name not in HISTORY_COLUMNS]
-    return _csv(columns, ([_cell(row, name) for name in columns] for row in history))
+    return csv_text(columns, ([_cell(row, name) for name in columns] for row in history))
 
 
 def predictions_csv(predictions: Predictions, class_names: Sequence[str]) -> str:
@@ -52,7 +52,7 @@ def predictions_csv(predictions: Predictions, class_names: Sequence[str]) -> str
     header = ["path", "label"]
     for rank in range(1, ranked.shape[1] + 1):
         header += [f"class_{rank}", f"probability_{rank}"]
-    return _csv(header, (_prediction_row(i, top, predictions, names) for i, top in enumerate(ranked)))
+    return csv_text(header, (_prediction_row(i, top, predictions, names) for i, top in enumerate(ranked)))
 
 
 def _cell(row: Mapping[str, float], name: str) -> object:
@@ -66,12 +66,18 @@ def _prediction_row(index: int, top: Iterable[int], predictions: Predictions, na
     return row
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table with a heading as CSV, lines ended by a newline alone."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(rows)
     return buffer.getvalue()
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """`content` as JSON, with null for what is not finite."""
+    return json.dumps(_finite(content), indent=2, allow_nan=False) + "\n"
 
 
 def _finite(value: Any) -> Any:

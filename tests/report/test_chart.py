@@ -63,3 +63,14 @@ def test_a_best_epoch_outside_the_history_is_not_marked() -> None:
 def test_spread_keeps_labels_apart_and_free_ones_in_place() -> None:
     assert spread([10, 100]) == [10, 100]
     assert spread([50, 48]) == [48 + LABEL_GAP, 48]
+
+
+def test_histories_behind_share_the_scale_and_name_their_line() -> None:
+    rows = [{"epoch": 0.0, "eval_loss": 1.0}, {"epoch": 1.0, "eval_loss": 2.0}]
+    above = [{"epoch": 0.0, "eval_loss": 1.0}, {"epoch": 1.0, "eval_loss": 5.0}]
+    chart = charts(rows, behind=[rows, above])[0]
+    assert [number for number, _ in chart.faint] == [1, 1]  # the only line: there is no train loss
+    assert chart.faint[0][1] == chart.lines[0].path != chart.faint[1][1]
+    heights = {label: y for y, label in chart.y_ticks}
+    assert "5" in heights
+    assert f" {heights['5']:.1f}" in chart.faint[1][1]

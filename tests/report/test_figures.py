@@ -5,9 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image
+from repeated_sample import judged
 from report_sample import history
 
-from finegrain.report.figures import confusion_png, curves_png
+from finegrain.report.cells_chart import by_seed
+from finegrain.report.figures import cells_png, confusion_png, curves_png
 
 
 def _size(png: bytes) -> tuple[int, int]:
@@ -40,3 +42,15 @@ def test_figures_are_the_same_from_any_thread() -> None:
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: confusion_png(matrix, names), range(2))
     assert first == second == confusion_png(matrix, names)
+
+
+@pytest.mark.parametrize(("seeds", "folds"), [(1, 1), (1, 5), (3, 1), (10, 5), (30, 2)])
+def test_cells_are_drawn_for_any_number_of_them(seeds: int, folds: int) -> None:
+    cells = judged(seeds=seeds, folds=folds)
+    width, height = _size(cells_png(by_seed(cells, [float(cell.hits.mean()) for cell in cells])))
+    assert 300 < height < width <= 1500
+
+
+def test_equal_cells_are_drawn() -> None:
+    cells = judged(seeds=2, folds=4)
+    _size(cells_png(by_seed(cells, [1.0] * len(cells))))

@@ -1,6 +1,6 @@
 import pytest
 
-from finegrain.report.format import MISSING, count, decimal, duration, interval, percent, size
+from finegrain.report.format import MISSING, count, decimal, duration, interval, percent, points, size
 
 
 def test_shares_are_written_in_per_cent() -> None:
@@ -12,6 +12,11 @@ def test_shares_are_written_in_per_cent() -> None:
 @pytest.mark.parametrize("missing", [None, float("nan"), float("inf")])
 def test_a_missing_number_is_a_dash(missing: float | None) -> None:
     assert percent(missing) == decimal(missing) == MISSING
+
+
+def test_percentage_points_have_no_unit() -> None:
+    assert points(0.0048) == "0.5"
+    assert points(None) == MISSING
 
 
 def test_missing_interval_and_size_are_dashes() -> None:
