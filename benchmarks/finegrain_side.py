@@ -9,6 +9,13 @@ from finegrain.engine.trainer import Trainer
 from finegrain.models.config import ModelConfig
 from finegrain.optim.sgd import SGD
 from finegrain.recipe import Recipe, build_feeds, build_model, build_trainer
+from finegrain.tuning.base import Tuning
+from finegrain.tuning.full import Full
+from finegrain.tuning.last_attention import LastAttention
+from finegrain.tuning.last_block import LastBlock
+
+TUNINGS: dict[str, Tuning] = {"attn": LastAttention(), "layer4": LastBlock(), "": Full()}
+"""By a word in the name of what is trained first."""
 
 
 class FinegrainSide:
@@ -45,6 +52,7 @@ def benchmark_recipe(job: Job) -> Recipe:
     recipe.data.root = str(job.root)
     recipe.augment = AugmentConfig(min_scale=0.08, color_jitter=0.4)
     recipe.model = ModelConfig(name=f"timm/{job.model}", image_size=224)
+    recipe.tuning = next(tuning for word, tuning in TUNINGS.items() if word in job.trained[0])
     recipe.optim = SGD(lr=1e-3, weight_decay=2e-5, nesterov=True)
     recipe.schedule.warmup_epochs = 0.0
     recipe.train.batch_size = job.batch_size

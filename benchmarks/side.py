@@ -15,12 +15,14 @@ import torch
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """What all sides train alike: `layer4` and `fc` of a ResNet with random weights at 224 pixels."""
+    """What all sides train alike: part of a network with random weights at 224 pixels."""
 
     root: Path
     """Holds train/, val/ and test/."""
     model: str
     """timm's name."""
+    trained: tuple[str, ...]
+    """Beginnings of the names of the trained parameters, the head's last."""
     num_classes: int
     batch_size: int
     threads: int

@@ -1,5 +1,6 @@
 """The benchmark's parts: both sides train the same parameters on the same images; nothing is timed."""
 
+import dataclasses
 from pathlib import Path
 from types import ModuleType
 
@@ -26,7 +27,12 @@ def job(train: ModuleType, tmp_path_factory: pytest.TempPathFactory):
     root = tmp_path_factory.mktemp("photographs")
     train.write_photographs(root, train=IMAGES)
     return train.Job(
-        root=root, model="test_resnet", num_classes=train.CLASSES, batch_size=BATCH, threads=torch.get_num_threads()
+        root=root,
+        model="test_resnet",
+        trained=train.LAST_BLOCK,
+        num_classes=train.CLASSES,
+        batch_size=BATCH,
+        threads=torch.get_num_threads(),
     )
 
 
@@ -39,11 +45,17 @@ def test_the_photographs_are_jpegs_of_every_class_and_split(job, train: ModuleTy
         assert len({path.parent.name for path in files if path.parts[-3] == split}) == train.CLASSES
 
 
-@pytest.fixture(scope="module")
-def sides(job, train: ModuleType):
+@pytest.fixture(scope="module", autouse=True)
+def no_workers(train: ModuleType):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("peers.timm_side.WORKERS", 0)
-        return {name: build(job) for name, build in train.SIDES.items()}
+        patch.setattr("peers.plain_side.WORKERS", 0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def sides(job, train: ModuleType):
+    return {name: build(job) for name, build in train.SIDES.items()}
 
 
 def test_a_side_trains_each_image_of_an_epoch_once(sides):
@@ -55,14 +67,22 @@ def test_a_side_trains_each_image_of_an_epoch_once(sides):
             assert cost.cpu_seconds > 0
 
 
+def trained(side) -> dict[str, torch.Size]:
+    names = side.model.named_parameters()
+    return {name.removeprefix("network."): p.shape for name, p in names if p.requires_grad}
+
+
 def test_all_sides_train_the_same_parameters_and_leave_the_rest(sides):
-    trained = {
-        name: {key.removeprefix("network."): p.shape for key, p in side.model.named_parameters() if p.requires_grad}
-        for name, side in sides.items()
-    }
-    ours, *peers = trained.values()
+    ours, *peers = map(trained, sides.values())
     assert ours
     assert all(key.startswith(("layer4.", "fc.")) for key in ours)
+    assert peers == [ours] * len(peers)
+
+
+def test_all_sides_train_everything_when_asked(job, train: ModuleType):
+    whole = dataclasses.replace(job, trained=train.EVERYTHING)
+    ours, *peers = (trained(build(whole)) for build in train.SIDES.values())
+    assert "conv1.0.weight" in ours
     assert peers == [ours] * len(peers)
 
 

@@ -1,6 +1,6 @@
 """timm's side: its dataset, loader and optimiser factories, and the step of its train.py, with that script's defaults.
 
-timm's train.py cannot freeze layers. As its users do, this sets `requires_grad=False` on all but `layer4` and `fc`: no
+timm's train.py cannot freeze layers. As its users do, this sets `requires_grad=False` on what is not trained: no
 gradient and no update there, but batch normalisation stays in training mode, as `model.train()` leaves it.
 """
 
@@ -11,7 +11,6 @@ from timm.data import create_dataset, create_loader, resolve_data_config
 from timm.loss import LabelSmoothingCrossEntropy
 from timm.optim import create_optimizer_v2
 
-TRAINED = ("layer4.", "fc.")
 WORKERS = 4
 """train.py's default."""
 
@@ -29,7 +28,7 @@ class TimmSide:
         self._tuned = tuned
         self.model = timm.create_model(job.model, num_classes=job.num_classes).to(memory_format=self._layout)
         for name, parameter in self.model.named_parameters():
-            parameter.requires_grad = name.startswith(TRAINED)
+            parameter.requires_grad = name.startswith(job.trained)
         expected = resolve_data_config({"input_size": (3, 224, 224)}, model=self.model)
         self._loader = create_loader(
             create_dataset("", root=str(job.root), split="train", is_training=True, batch_size=job.batch_size),
