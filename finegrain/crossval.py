@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -31,10 +31,13 @@ from finegrain.features.keys import network_key
 from finegrain.features.probe import choose_head
 from finegrain.features.views import Mirrored, Plain
 from finegrain.judgement import best_model
-from finegrain.metrics.repeated import Judged
+from finegrain.metrics.repeated import Judged, summarise
 from finegrain.models.classifier import Classifier
 from finegrain.recipe import FEATURES, Recipe, build_cache, build_feeds, build_model, fit, identify
-from finegrain.runtime import Runtime, Stopwatch, device_faults
+from finegrain.report.record import Parameters
+from finegrain.report.repeated import RepeatedReport
+from finegrain.report.repeated_record import RANDOM
+from finegrain.runtime import Runtime, Stopwatch, device_faults, environment
 from finegrain.storage import RunDirectory
 
 logger = logging.getLogger(__name__)
@@ -69,7 +72,8 @@ class Protocol:
 def crossval(recipe: Recipe, protocol: Protocol, *, directory: RunDirectory) -> str:
     """Train and judge every cell that is not finished yet; return what to print.
 
-    Every cell is written when it is finished: stopped and begun again, only the missing ones run.
+    Every cell is written when it is finished: stopped and begun again, only the missing ones run, and the table of
+    results is the same to the byte.
 
     Raises:
         CheckpointError: The directory holds another evaluation.
@@ -93,8 +97,10 @@ def crossval(recipe: Recipe, protocol: Protocol, *, directory: RunDirectory) -> 
         if caching.reads_the_same(recipe.tuning, recipe.augment):
             judge = HeadJudge(recipe, model, data=data, runtime=runtime, cache=cache)
         results = _finish(plan, judge, files)
+        report = _report(recipe, protocol, results, model=model, data=data, runtime=runtime)
+        page = report.write(directory.path)
         shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
-    return f"{len(results)} cells"
+    return f"{report.headline()}\n{page}"
 
 
 def make_plan(recipe: Recipe, protocol: Protocol, data: Data) -> dict[Cell, Data]:
@@ -118,7 +124,7 @@ def _divide(protocol: Protocol, data: Data, seed: int) -> tuple[Fold, ...]:
     if protocol.on == "test":
         return (Fold(train=known, held_out=data.test),)
     # The official test split stays unseen; a test split that was only carved out is data like any other.
-    pool = known if any(sample.split == "test" for sample in data.test) else (*known, *data.test)
+    pool = known if _ships_test(data) else (*known, *data.test)
     return make_folds(pool, folds=protocol.folds, seed=seed, class_names=data.class_names)
 
 
@@ -198,6 +204,67 @@ class HeadJudge:
         if self._values is None:
             self._values = self._extract().values.float().view(len(self._rows), len(self._views), -1)
         return self._values[[self._rows[sample.path] for sample in samples]]
+
+
+def _report(
+    recipe: Recipe,
+    protocol: Protocol,
+    results: Sequence[CellResult],
+    *,
+    model: Classifier,
+    data: Data,
+    runtime: Runtime,
+) -> RepeatedReport:
+    judged = tuple(result.judged for result in results)
+    census = model.census()
+    return RepeatedReport(
+        name=recipe.name,
+        protocol=_in_words(recipe, protocol, data),
+        class_names=data.class_names,
+        judged=judged,
+        metrics=summarise(judged, num_classes=len(data.class_names)),
+        seconds=tuple(result.seconds for result in results),
+        hashes=tuple(result.hashes for result in results),
+        histories=tuple(result.history for result in results),
+        parameters=Parameters(total=census.total, trainable=census.trainable),
+        weights=recipe.model.weights or RANDOM,
+        peak_memory_bytes=runtime.peak_memory_bytes(),
+        recipe_source=config.dump(recipe),
+        environment=environment(runtime),
+        dropped=[(entry.path, entry.reason) for entry in data.dropped],
+        notes=(*data.notes, *recipe.evaluation.notes()),
+    )
+
+
+def _in_words(recipe: Recipe, protocol: Protocol, data: Data) -> tuple[str, ...]:
+    """The protocol, for a reader who knows neither the recipe nor this file."""
+    last = recipe.seed + protocol.seeds - 1
+    seeds = f"seeds {recipe.seed} to {last}" if protocol.seeds > 1 else f"seed {recipe.seed}"
+    if protocol.on == "test":
+        where = f"Each of {seeds} is judged on the dataset's own test split ({len(data.test):,} images)."
+    else:
+        where = (
+            f"For each of {seeds} the images are divided anew into {protocol.folds} folds, stratified by class, groups "
+            "together; each fold is judged by a model that was trained on the others."
+        )
+        if _ships_test(data):
+            where += " The dataset's own test split was not looked at."
+    inner = (
+        f"In every cell {recipe.data.val_fraction:.0%} of the images trained on were carved out as its val split, "
+        f"which chose {{}}; no image judged had a part in anything fitted or chosen."
+    )
+    if caching.reads_the_same(recipe.tuning, recipe.augment):
+        chosen = inner.format("the strength of the L2 penalty")
+        how = (
+            "The head was fitted to the optimum of logistic regression on features computed once: the recipe's loss, "
+            "optimiser, schedule and epochs had no part in it. The time of the first cell includes the features."
+        )
+        return where, chosen, how
+    return where, inner.format("the epoch")
+
+
+def _ships_test(data: Data) -> bool:
+    return any(sample.split == "test" for sample in data.test)
 
 
 def _claim(directory: RunDirectory, identity: Mapping[str, object]) -> str:

@@ -62,7 +62,8 @@ def digest(out: str) -> str:
 
 def test_what_is_finished_is_not_computed_again(go, monkeypatch, capsys):
     assert go("head", "out", "folds=2", "seeds=2") == 0
-    first, calls = cells("out"), []
+    first, table, calls = cells("out"), Path("out/results.csv").read_bytes(), []
+    assert len(table.splitlines()) == 5
     choose = probe.choose_head
     monkeypatch.setattr("finegrain.crossval.choose_head", lambda *a: calls.append(1) or choose(*a))
     assert go("head", "out", "folds=2", "seeds=2") == 0
@@ -74,10 +75,15 @@ def test_what_is_finished_is_not_computed_again(go, monkeypatch, capsys):
     assert len(calls) == 2
     again = cells("out")
     assert again.keys() == first.keys()
+    assert Path("out/results.csv").read_bytes() == table
 
 
-def test_a_trained_cell_keeps_its_best_model(go):
+def test_a_trained_cell_keeps_its_best_model(go, capsys):
     assert go("tiny", "out", "folds=2", "seeds=1", "train.epochs=1") == 0
+    assert "tiny: top-1" in capsys.readouterr().out
+    page = Path("out/report.html").read_text()
+    assert "which chose the epoch" in page
+    assert "own test split was not looked at" in page
     assert len(cells("out")) == 2
     for name in ("seed-0-fold-0", "seed-0-fold-1"):
         assert list(Path("out/runs", name, "checkpoints").glob("best-*"))

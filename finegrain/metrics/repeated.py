@@ -95,7 +95,7 @@ class RepeatedMetrics:
     of_images: Interval | None
     """95 % for mean top-1, over other test images with these trainings: stratified bootstrap."""
     of_both: Interval | None
-    """95 % for mean top-1, over other trainings and other images; None for one seed, or where nothing varies."""
+    """95 % for mean top-1, over other seeds and other images; None for one seed, or where nothing varies."""
     per_class: tuple[ClassScore, ...]
     confusion: NDArray[np.int64]
     """Counts of all cells together [K, K], a row for each true class."""

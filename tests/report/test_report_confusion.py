@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from finegrain.report.confusion import similarity_order, sparse
+from finegrain.report.confusion import matrix, similarity_order, sparse
 
 
 def test_sparse_lists_every_count_once() -> None:
@@ -21,3 +21,13 @@ def test_confused_classes_become_neighbours() -> None:
 @pytest.mark.parametrize("classes", [1, 2, 3, 200])
 def test_order_is_a_permutation_even_where_classes_are_absent(classes: int) -> None:
     assert sorted(similarity_order(np.zeros((classes, classes), np.int64))) == list(range(classes))
+
+
+def test_the_matrix_counts_each_true_class() -> None:
+    found = matrix(np.array([[3, 0], [1, 2]]), ["a", "b"])
+    assert found == {
+        "names": ["a", "b"],
+        "counts": [3, 3],
+        "cells": [[0, 0, 3], [1, 0, 1], [1, 1, 2]],
+        "similar": [0, 1],
+    }

@@ -1,0 +1,115 @@
+"""The machine-readable files of a repeated evaluation: results.csv, costs.csv and metrics.json."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from finegrain.metrics.repeated import Score
+from finegrain.report.escape import csv_cell, one_line
+from finegrain.report.repeated_record import RepeatedRecord
+from finegrain.report.tables import csv_text, json_text
+
+RESULTS = (
+    "seed", "fold", "images", "trained_images", "top1", "top5", "macro_f1", "auroc", "loss",
+    "weights", "train_sha256", "val_sha256", "test_sha256",
+)  # fmt: skip
+COSTS = ("seed", "fold", "seconds", "epochs", "images_seen", "images_per_second")
+SCORES = ("top1", "top5", "macro_f1", "auroc", "loss")
+"""What has a mean over the cells, in the order it is written."""
+CONFUSED_KEPT = 100
+"""metrics.json names this many pairs of classes."""
+
+
+def results_csv(record: RepeatedRecord) -> str:
+    """One row a cell; nothing in it depends on how fast, or after how many interruptions, it was computed."""
+    return csv_text(RESULTS, _results(record))
+
+
+def _results(record: RepeatedRecord) -> Iterator[list[object]]:
+    for cell, metrics, hashes in zip(record.judged, record.metrics.cells, record.hashes, strict=True):
+        scores = [getattr(metrics, name) for name in SCORES]
+        yield [
+            cell.seed, cell.fold, metrics.n, cell.trained_images,
+            *("" if score is None else score for score in scores),
+            csv_cell(record.weights), hashes["train"], hashes["val"], hashes["test"],
+        ]  # fmt: skip
+
+
+def costs_csv(record: RepeatedRecord) -> str:
+    """One row a cell: wall time, epochs, images seen (see `images_seen`) and images a second."""
+    rows = []
+    for index, (cell, seconds) in enumerate(zip(record.judged, record.seconds, strict=True)):
+        seen = images_seen(record, index)
+        rate = f"{seen / seconds:.6g}" if seconds > 0 else ""
+        rows.append([cell.seed, cell.fold, f"{seconds:.6g}", epochs(record, index), seen, rate])
+    return csv_text(COSTS, rows)
+
+
+def images_seen(record: RepeatedRecord, index: int) -> int:
+    """Images of one cell: those trained on, once an epoch or once where there were no epochs, and those judged."""
+    cell = record.judged[index]
+    return cell.trained_images * max(epochs(record, index), 1) + len(cell.paths)
+
+
+def epochs(record: RepeatedRecord, index: int) -> int:
+    """How many epochs one cell was trained; 0 where its head was fitted on features."""
+    return len(record.histories[index]) if record.histories else 0
+
+
+def metrics_json(record: RepeatedRecord) -> str:
+    """The evaluation's numbers as JSON: fractions in [0, 1], seconds, bytes; what is not known is null."""
+    metrics = record.metrics
+    content: dict[str, Any] = {
+        "name": one_line(record.name),
+        "num_classes": len(record.class_names),
+        "images": metrics.images,
+        "cells": [{"seed": cell.seed, "fold": cell.fold} for cell in record.judged],
+        **{name: _score(record, name) for name in SCORES},
+        "per_class": _per_class(record),
+        "confused": _confused(record),
+        "weights": one_line(record.weights),
+        "parameters": {"total": record.parameters.total, "trainable": record.parameters.trainable},
+        "seconds": sum(record.seconds),
+        "seconds_by_cell": list(record.seconds),
+        "peak_memory_bytes": record.peak_memory_bytes,
+        "splits": [dict(hashes) for hashes in record.hashes],
+        "protocol": [one_line(sentence) for sentence in record.protocol],
+        "dropped": [{"path": one_line(path), "reason": one_line(reason)} for path, reason in record.dropped],
+        "notes": [one_line(note) for note in record.notes],
+        "environment": {one_line(key): one_line(value) for key, value in record.environment.items()},
+    }
+    return json_text(content)
+
+
+def _score(record: RepeatedRecord, name: str) -> Mapping[str, Any] | None:
+    score: Score | None = getattr(record.metrics, name)
+    if score is None:
+        return None
+    written = {
+        "mean": score.spread.mean,
+        "sd": score.spread.sd,
+        "cells": [getattr(cell, name) for cell in record.metrics.cells],
+        "interval_training": score.of_training,
+    }
+    if name == "top1":
+        written |= {"interval_images": record.metrics.of_images, "interval_both": record.metrics.of_both}
+    return written
+
+
+def _per_class(record: RepeatedRecord) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": row.index,
+            "name": one_line(record.class_names[row.index]),
+            "n": row.n,
+            "recall": row.recall if row.n else None,
+            "interval": row.interval,
+        }
+        for row in record.metrics.per_class
+    ]
+
+
+def _confused(record: RepeatedRecord) -> list[dict[str, Any]]:
+    return [
+        {"label": pair.label, "predicted": pair.predicted, "count": pair.count, "cells": pair.cells}
+        for pair in record.metrics.confused[:CONFUSED_KEPT]
+    ]
