@@ -1,6 +1,7 @@
 """The commands of the command line: what is to be done with a recipe, and in which run directory."""
 
 import dataclasses
+import logging
 import math
 import secrets
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from finegrain.recipe import Recipe, evaluate, run
 from finegrain.storage import RunDirectory
 from finegrain.survey import survey
 
+logger = logging.getLogger(__name__)
+
 COMMANDS = ("train", "evaluate", "features", "crossval")
 
 
@@ -32,6 +35,11 @@ def answer(words: Sequence[str], *, config: str | None, **options: Any) -> str:
         FinegrainError: The user's input is at fault.
     """
     if words[:1] == ["compare"]:
+        if any(options.values()):
+            given = ", ".join(name for name, value in options.items() if value)
+            raise ConfigError(
+                fault("compare takes no options", got=given, expected="directories", remedy="leave it out")
+            )
         return compare([Path(word) for word in words[1:]])
     if config is None:
         expected, remedy = "a Python file with config() -> Recipe", "name one of configs/"
@@ -79,7 +87,10 @@ def carry_out(
     if dry_run:
         return plan(recipe)
     begun = resume or command == "evaluate"
-    path = out or run_directory(recipe.name, "crossval-" if command == "crossval" else "", newest=begun)
+    kind = "" if command in ("train", "evaluate") else f"{command}-"
+    path = out or run_directory(recipe.name, kind, newest=begun)
+    if resume and not path.exists():
+        logger.info("%s holds nothing to resume: a new run begins", path)
     if command == "train":
         return run(recipe, directory=RunDirectory(path, resume=resume))
     if command == "crossval":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from finegrain.data.base import Data
 from finegrain.data.feed import Feed
-from finegrain.engine.checkpoint import Course
+from finegrain.engine.checkpoint import Course, read_course
 from finegrain.engine.evaluate import Predictions, predict
 from finegrain.errors import CheckpointError, fault
 from finegrain.metrics.classification import evaluate_predictions
@@ -49,12 +49,13 @@ def best_model(
 
 
 def judged(directory: RunDirectory) -> bool:
-    """Whether a run is complete: it has a report and a sound best model.
+    """Whether a run is complete: trained to its end, with a report of its best model.
 
     Raises:
-        CheckpointError: The best model is damaged.
+        CheckpointError: The newest checkpoint or the best model is damaged.
     """
-    return (directory.path / REPORT).exists() and directory.newest("best") is not None
+    reported = (directory.path / REPORT).exists() and directory.newest("best") is not None
+    return reported and read_course(directory).finished
 
 
 def judge(
@@ -111,7 +112,7 @@ def judge(
         peak_memory_bytes=runtime.peak_memory_bytes(),
         environment=environment(runtime),
         dropped=[(entry.path, entry.reason) for entry in data.dropped],
-        notes=(*data.notes, *notes),
+        notes=(*data.notes, *course.notes(), *notes),
     )
     return f"{report.headline()}\n{report.write(directory.path)}"
 

@@ -54,8 +54,10 @@ def test_what_is_learned_is_the_same(go, monkeypatch, caplog, tuning) -> None:
     assert not (go.folder / "cached" / "features").exists()
 
 
-@pytest.mark.parametrize("tuning", [Head(), LastBlock(cached_views=2)])
-def test_a_stopped_run_goes_on_to_the_bit(go, monkeypatch, tuning) -> None:
+@pytest.mark.parametrize(
+    ("tuning", "looked_at"), [(Head(), False), (LastBlock(cached_views=2), False), (LastBlock(cached_views=2), True)]
+)
+def test_a_stopped_run_goes_on_to_the_bit(go, monkeypatch, tuning, looked_at) -> None:
     preset = "none" if isinstance(tuning, Head) else "strong"
     go("whole", tuning=tuning, preset=preset)
     stop = Checkpoints.stop_if_asked
@@ -71,7 +73,11 @@ def test_a_stopped_run_goes_on_to_the_bit(go, monkeypatch, tuning) -> None:
         go("stopped", tuning=tuning, preset=preset)
     assert list((go.folder / "stopped" / "features").iterdir())
     monkeypatch.setattr(Checkpoints, "stop_if_asked", stop)
+    if looked_at:
+        go("stopped", tuning=tuning, preset=preset, words=["evaluate"])
+        assert "not finished: it was stopped after 1 epochs" in (go.folder / "stopped" / "report.md").read_text()
     go("stopped", tuning=tuning, preset=preset, resume=True)
+    assert "not finished" not in (go.folder / "stopped" / "report.md").read_text()
     whole, stopped = ((go.folder / out / "predictions.csv").read_bytes() for out in ("whole", "stopped"))
     assert whole == stopped
 

@@ -108,6 +108,8 @@ def test_what_is_no_finished_evaluation_is_refused(tmp_path: Path, capsys: pytes
         assert message in capsys.readouterr().err
     with pytest.raises(ConfigError, match="nothing to compare: got 1"):
         compare([whole])
+    assert main.main(["compare", str(whole), str(whole), "--resume"]) == 2
+    assert "compare takes no options" in capsys.readouterr().err
     assert main.main(["compare", str(whole), str(whole)]) == 0
     assert "no evidence" in capsys.readouterr().out
 

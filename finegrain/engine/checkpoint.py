@@ -109,6 +109,13 @@ class Course:
     """Time spent training, over all resumptions."""
     best_epoch: int | None
     """The epoch of the best model, counted from 0."""
+    finished: bool
+    """Whether nothing was left to train."""
+
+    def notes(self) -> list[str]:
+        """What a reader of the numbers must know."""
+        epochs = len(self.history)
+        return [] if self.finished else [f"The training is not finished: it was stopped after {epochs} epochs."]
 
     def require_same_splits(self, hashes: Mapping[str, str]) -> None:
         """Refuse data other than the run's: its test images might be among those that were trained on.
@@ -143,6 +150,7 @@ def read_course(directory: RunDirectory) -> Course:
         history=progress["history"],
         seconds=progress["seconds"],
         best_epoch=best["epoch"],
+        finished=parts["finished"],
     )
 
 

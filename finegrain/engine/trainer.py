@@ -314,6 +314,7 @@ class Trainer:
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "best": self.best.state_dict(),
+            "finished": self.finished,
             "progress": {name: getattr(self.progress, name) for name in Progress.__slots__},
         }
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from torch import nn
+
 from finegrain.config import Count, Probability, Range
 from finegrain.errors import ConfigError, WeightsError, fault
 from finegrain.models.architecture import Architecture, find_architecture
@@ -71,6 +73,8 @@ class ModelConfig:
             dropout=self.dropout,
             regularisation=Regularisation(attention_dropout=self.attention_dropout, drop_path_rate=self.drop_path_rate),
         )
+        if self.weights is not None:
+            _start_head(classifier.get_submodule(classifier.head_name))
         if folder is not None:
             load_file(classifier, folder.file, sha256=folder.sha256)
         elif path is not None:
@@ -106,3 +110,12 @@ class ModelConfig:
         if self.weights not in tags:
             what, remedy = f"{architecture} has no such weights", "or give the path of a file or folder that exists"
             raise WeightsError(fault(what, got=self.weights, expected=", ".join(tags[:12]), remedy=remedy))
+
+
+def _start_head(head: nn.Module) -> None:
+    """Start a new head on pretrained features near zero: some libraries' own start, with few classes, is far off."""
+    for name, parameter in head.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        else:
+            nn.init.trunc_normal_(parameter, std=0.01)

@@ -267,8 +267,12 @@ def test_the_course_of_a_run(checkpoints: Checkpoints, run: RunDirectory) -> Non
         read_course(run)
     trainer, history = FakeTrainer(), [{"epoch": 0.0, "eval_top1": 0.5}, {"epoch": 1.0, "eval_top1": math.nan}]
     progress, best = {"history": history, "seconds": 2.5}, {"epoch": 0, "value": 0.5}
-    trainer.content = {"model": torch.ones(2), "progress": progress, "best": best}
+    trainer.content = {"model": torch.ones(2), "progress": progress, "best": best, "finished": False}
     checkpoints.save(trainer, is_best=False)
     course = read_course(run)
     assert equal(course.history, history)
     assert (course.best_epoch, course.seconds, course.identity["format"]) == (0, 2.5, 1)
+    assert course.notes() == ["The training is not finished: it was stopped after 2 epochs."]
+    trainer.content = {**trainer.content, "finished": True}
+    checkpoints.save(trainer, is_best=False)
+    assert read_course(run).notes() == []

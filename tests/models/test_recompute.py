@@ -6,6 +6,7 @@ import torch
 from finegrain.models.classifier import Classifier
 from finegrain.models.config import ModelConfig
 from finegrain.models.recompute import recompute_blocks
+from finegrain.runtime import RuntimeConfig
 
 NETWORKS = {
     "timm/test_resnet": {},
@@ -69,3 +70,19 @@ def test_without_gradients_nothing_is_different(pair):
     images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         assert torch.equal(frugal.eval()(images), plain.eval()(images))
+
+
+def test_attention_is_recomputed_by_the_kernel_that_computed_it():
+    """In bf16 the CPU trains attention by another kernel than the fastest, and leaves that choice after the forward."""
+    runtime = RuntimeConfig(device="cpu", precision="bf16").build()
+    torch.manual_seed(0)
+    plain = ModelConfig(name="timm/test_vit", image_size=64).build(num_classes=5).train()
+    frugal = copy.deepcopy(plain)
+    recompute_blocks(frugal)
+    images = torch.randn(4, 3, 64, 64)
+    for classifier in (plain, frugal):
+        with runtime.training_forward():
+            loss = classifier(images).float().square().sum()
+        loss.backward()
+    for mine, theirs in zip(frugal.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(mine.grad, theirs.grad)
