@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from finegrain.cells import Cell, CellFiles
-from finegrain.crossval import CELLS, EVALUATION
+from finegrain.cells import CellFiles
+from finegrain.crossval import CELLS, EVALUATION, Protocol
 from finegrain.errors import CheckpointError, ConfigError, DataError, fault
 from finegrain.metrics.comparison import Comparison, as_family, compare_folds, compare_models, compare_runs
 from finegrain.report.format import percent
@@ -103,8 +103,7 @@ def _read_cells(path: Path) -> Finished:
     identity = json.loads(text)
     files = CellFiles(path / CELLS, evaluation=hashlib.sha256(text).hexdigest())
     on, names = identity["on"], identity["class_names"]
-    seeds = range(identity["seed"], identity["seed"] + identity["seeds"])
-    plan = [Cell(seed=seed, fold=fold) for seed in seeds for fold in range(identity["folds"] if on == "folds" else 1)]
+    plan = Protocol(folds=identity["folds"], seeds=identity["seeds"], on=on).cells(identity["seed"])
     results = [files.load(cell) for cell in plan]
     done = [result.judged for result in results if result is not None]
     if len(done) < len(plan):

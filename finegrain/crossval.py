@@ -19,7 +19,7 @@ from finegrain import caching, config
 from finegrain.cells import Cell, CellFiles, CellResult
 from finegrain.config import Count
 from finegrain.data import splits
-from finegrain.data.base import Data, Sample
+from finegrain.data.base import Data, Sample, Source
 from finegrain.data.carve import carve
 from finegrain.data.folds import Fold, make_folds
 from finegrain.engine.checkpoint import read_course, require_same
@@ -68,6 +68,11 @@ class Protocol:
             return []
         return [fault("folds", got=self.folds, expected="2 or more", remedy="set folds=5, or on=test")]
 
+    def cells(self, first_seed: int) -> list[Cell]:
+        """All of them, in the order they run."""
+        seeds = range(first_seed, first_seed + self.seeds)
+        return [Cell(seed=seed, fold=fold) for seed in seeds for fold in range(self.folds if self.on == "folds" else 1)]
+
 
 def crossval(recipe: Recipe, protocol: Protocol, *, directory: RunDirectory) -> str:
     """Train and judge every cell that is not finished yet; return what to print.
@@ -95,7 +100,8 @@ def crossval(recipe: Recipe, protocol: Protocol, *, directory: RunDirectory) -> 
         files = CellFiles(directory.path / CELLS, evaluation=evaluation)
         judge: Judge = partial(_train_and_judge, recipe, runtime=runtime, cache=cache, directory=directory)
         if caching.reads_the_same(recipe.tuning, recipe.augment):
-            judge = HeadJudge(recipe, model, data=data, runtime=runtime, cache=cache)
+            samples = dict.fromkeys(s for cell in plan.values() for s in (*cell.train, *cell.val, *cell.test))
+            judge = HeadJudge(recipe, model, samples=tuple(samples), source=data.source, runtime=runtime, cache=cache)
         results = _finish(plan, judge, files)
         report = _report(recipe, protocol, results, model=model, data=data, runtime=runtime)
         page = report.write(directory.path)
@@ -109,13 +115,15 @@ def make_plan(recipe: Recipe, protocol: Protocol, data: Data) -> dict[Cell, Data
     Raises:
         DataError: A class is too small for so many folds, or groups cannot be divided.
     """
+    cells = protocol.cells(recipe.seed)
+    folds = {seed: _divide(protocol, data, seed) for seed in dict.fromkeys(cell.seed for cell in cells)}
     plan = {}
-    for seed in range(recipe.seed, recipe.seed + protocol.seeds):
-        for number, fold in enumerate(_divide(protocol, data, seed)):
-            inner = carve(fold.train, fraction=recipe.data.val_fraction, seed=seed)
-            plan[Cell(seed=seed, fold=number)] = dataclasses.replace(
-                data, train=inner.kept, val=inner.taken, test=fold.held_out, dropped=(), notes=()
-            )
+    for cell in cells:
+        fold = folds[cell.seed][cell.fold]
+        inner = carve(fold.train, fraction=recipe.data.val_fraction, seed=cell.seed)
+        plan[cell] = dataclasses.replace(
+            data, train=inner.kept, val=inner.taken, test=fold.held_out, dropped=(), notes=()
+        )
     return plan
 
 
@@ -168,15 +176,23 @@ def _train_and_judge(
 class HeadJudge:
     """Fits a linear head to its optimum on features of all images, computed once; val chooses its L2 strength."""
 
-    def __init__(self, recipe: Recipe, model: Classifier, *, data: Data, runtime: Runtime, cache: FeatureCache) -> None:
-        """Remember what to extract; nothing is before the first cell."""
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: Classifier,
+        *,
+        samples: tuple[Sample, ...],
+        source: Source,
+        runtime: Runtime,
+        cache: FeatureCache,
+    ) -> None:
+        """Remember what to extract, the `samples` of all cells; nothing is before the first cell."""
         self._views = (Plain(), Mirrored())[: 1 + recipe.evaluation.flip]
-        samples = (*data.train, *data.val, *data.test)
         self._rows = {sample.path: row for row, sample in enumerate(samples)}
         self._extract = partial(
             extract,
             samples,
-            source=data.source,
+            source=source,
             classifier=model,
             runtime=runtime,
             cache=cache,
