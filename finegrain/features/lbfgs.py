@@ -1,6 +1,7 @@
 """The memory of L-BFGS: the last steps, how the gradient changed along them, and the direction they imply."""
 
 from collections import deque
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -34,26 +35,21 @@ class History:
         for step, change, _ in pairs:
             self.append(step, change + amount * step)
 
-    def direction(self, gradient: Tensor, inverse: Tensor) -> Tensor:
+    def direction(self, gradient: Tensor, inverse: Callable[[Tensor], Tensor]) -> Tensor:
         """The inverse Hessian's estimate times `gradient`.
 
         Args:
             gradient: [K, D], as the steps.
-            inverse: A first estimate, the same for all of K, [D, D]; scaled here to fit the newest step.
+            inverse: The product with a first estimate, symmetric; scaled here to fit the newest step.
         """
         rest, shares = gradient.clone(), []
         for step, change, product in reversed(self._pairs):
             shares.append(dot(step, rest) / product)
             rest.addcmul_(change, shares[-1], value=-1)
-        rest = _product(rest, inverse)
+        rest = inverse(rest)
         if self._pairs:
             _, change, product = self._pairs[-1]
-            rest *= product / dot(change, _product(change, inverse))
+            rest *= product / dot(change, inverse(change))
         for (step, change, product), share in zip(self._pairs, reversed(shares), strict=True):
             rest.addcmul_(step, share - dot(change, rest) / product)
         return rest
-
-
-def _product(rows: Tensor, matrix: Tensor) -> Tensor:
-    """In the precision of the matrix."""
-    return (rows.to(matrix.dtype) @ matrix).to(rows.dtype)

@@ -1,20 +1,19 @@
 """Multinomial logistic regression of one split, from strong to weak L2 penalties."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from finegrain.features.curvature import Curvature
 from finegrain.features.lbfgs import History, dot
 
 _MEMORY = 20
 """Steps that L-BFGS remembers: fewer lose what one strength teaches the next."""
 _FLAT = 0.1
 """A line search ends where the slope is this share of that at its start."""
-_JITTER = 1e-4
-"""Added to the preconditioner, relative to its mean diagonal: keeps its factorisation stable in fp32."""
 _SEARCHES = 20
 """Points that a line search may try."""
 _TINY = torch.finfo(torch.float32).tiny
@@ -58,17 +57,17 @@ class LogisticPath:
     _logits: Tensor
     _residual: Tensor
     _slope: Tensor
-    _cross_entropy: float
 
     def __init__(self, rows: Tensor, targets: Tensor, *, rounded: bool, tolerance: float, max_iterations: int) -> None:
         self._rows, self._targets = rows, targets
         self._products = rows.bfloat16() if rounded else rows
         self._tolerance, self._max_iterations = tolerance, max_iterations
-        self._gram = rows.T @ rows
+        self._curvature = Curvature(rows, self._products)
         self._weight = rows.new_zeros(targets.shape[1], rows.shape[1])
         self._penalty = rows.new_zeros(rows.shape[1])
         self._history = History(_MEMORY)
-        self._evaluate()
+        self._logits = torch.zeros_like(targets)
+        self._differentiate()
 
     def solve(self, strengths: Sequence[float]) -> Iterator[PathPoint]:
         """Minimise at every C, in ascending order; each positive."""
@@ -76,39 +75,50 @@ class LogisticPath:
             penalty = torch.full_like(self._penalty, 1 / strength)
             penalty[-1] = 0
             self._history.shift(penalty - self._penalty)
+            # The same error of the gradient promises more where the penalty is weaker.
+            self._doubt *= max(1.0, float(self._penalty[0] / penalty[0]))
             self._penalty = penalty
             converged, iterations = self._minimize()
             yield PathPoint(strength=strength, weight=self._weight.clone(), converged=converged, iterations=iterations)
 
     def _minimize(self) -> tuple[bool, int]:
         """Whether it converged, and in how many iterations."""
-        exact = self._inverse_curvature()
-        rounded = exact.to(self._products.dtype)
+        inverse = self._curvature.inverse(self._uncertainty(), self._penalty)
         iterations, before = 0, math.inf
         while True:
-            gradient = self._slope + self._penalty * self._weight
-            direction = self._history.direction(gradient, exact)
-            promise = float(dot(gradient, direction))
-            loss = self._cross_entropy + float(dot(self._penalty * self._weight, self._weight)) / 2
             # L-BFGS sees less than the whole decrease: half of it is a Newton step's.
-            enough = 2 * self._tolerance * loss
+            enough = 2 * self._tolerance * self._loss()
+            if self._doubt > enough:
+                self._logits = self._rows @ self._weight.T
+                self._differentiate()
+            gradient = self._slope + self._penalty * self._weight
+            direction = self._history.direction(gradient, inverse)
+            promise = float(dot(gradient, direction))
             if not promise > enough or iterations >= self._max_iterations:
                 return abs(promise) <= enough, iterations
             if promise > before / _GAIN:
                 if self._products is self._rows:
                     return False, iterations
-                self._products, rounded = self._rows, exact
+                self._products = self._rows
             before = promise
             limit = min(_RUN, self._max_iterations - iterations)
-            iterations += self._descend(gradient, direction, rounded, max(enough, _DEPTH * promise), limit)
-            self._evaluate()
+            iterations += self._descend(gradient, direction, inverse, max(enough, _DEPTH * promise), limit)
+            self._doubt += _DEPTH * promise
 
-    def _descend(self, gradient: Tensor, direction: Tensor, inverse: Tensor, enough: float, limit: int) -> int:
+    def _descend(
+        self,
+        gradient: Tensor,
+        direction: Tensor,
+        inverse: Callable[[Tensor], Tensor],
+        enough: float,
+        limit: int,
+    ) -> int:
         """Step against `direction`, and on until a step promises no more than `enough`; how many steps."""
         for iteration in range(limit):
             promise = float(dot(gradient, direction))
             if not enough < promise < math.inf:
-                return iteration
+                limit = iteration
+                break
             before = self._residual
             step = self._step(direction, promise)
             # Rounding the change of the residual, not the residual, lets the error vanish with the step.
@@ -117,6 +127,7 @@ class LogisticPath:
             self._history.append(step, change)
             gradient = gradient + change
             direction = self._history.direction(gradient, inverse)
+        self._slope = gradient - self._penalty * self._weight
         return limit
 
     def _step(self, direction: Tensor, promise: float) -> Tensor:
@@ -141,18 +152,17 @@ class LogisticPath:
         self._weight, self._logits = self._weight + step, self._logits - length * move
         return step
 
-    def _evaluate(self) -> None:
-        """Logits, cross-entropy and its gradient in fp32."""
-        self._logits = self._rows @ self._weight.T
-        log_probabilities = self._logits.log_softmax(1)
-        self._cross_entropy = -float(dot(log_probabilities, self._targets))
-        self._residual = log_probabilities.exp_() - self._targets
+    def _differentiate(self) -> None:
+        """The gradient of the cross-entropy at the logits, in fp32."""
+        self._residual = self._logits.softmax(1) - self._targets
         self._slope = self._residual.T @ self._rows
+        self._doubt = 0.0
 
-    def _inverse_curvature(self) -> Tensor:
-        """The inverse of the Hessian's mean over classes, every row given the same weight; [D + 1, D + 1]."""
-        uncertainty = (self._residual + self._targets).square().sum(1).neg().add(1) / self._targets.shape[1]
-        curvature = self._gram * uncertainty.mean()
-        diagonal = curvature.diagonal()
-        diagonal += self._penalty + _JITTER * diagonal.mean() + _TINY
-        return torch.cholesky_inverse(torch.linalg.cholesky(curvature))
+    def _loss(self) -> float:
+        cross_entropy = self._logits.logsumexp(1).sum() - dot(self._logits, self._targets)
+        return float(cross_entropy + dot(self._penalty * self._weight, self._weight) / 2)
+
+    def _uncertainty(self) -> Tensor:
+        """The Hessian of a row's cross-entropy by its own logits, as the mean over rows and classes; a scalar."""
+        probabilities = self._residual + self._targets
+        return (1 - probabilities.square().sum(1)).mean() / self._targets.shape[1] + _TINY
