@@ -17,13 +17,14 @@ INSTALL = (
     'pip install -e ".[dev]" && pytest',
 )
 COMMANDS = re.findall(r"^(?:pip install -e \. && )?python main\.py (.+)$", README, flags=re.MULTILINE)
+PLANNED = [command for command in COMMANDS if not command.startswith("compare ")]
 
 
 def test_ci_finds_its_two_install_lines():
     assert tuple(line for line in README.splitlines() if line.startswith("pip install -e ")) == INSTALL
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", PLANNED)
 def test_a_command_can_be_planned(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -37,10 +38,18 @@ def test_a_command_can_be_planned(
     assert [path.name for path in (tmp_path / "RUN").iterdir()] == ["config.py"]
 
 
+def test_a_comparison_asks_for_finished_evaluations(capsys: pytest.CaptureFixture[str]):
+    comparisons = [command for command in COMMANDS if command not in PLANNED]
+    assert comparisons
+    for command in comparisons:
+        assert main.main(shlex.split(command)) == 2
+        assert "A holds no finished evaluation" in capsys.readouterr().err
+
+
 def without_missing_weights(words: list[str]) -> list[str]:
     """Overrides that take random weights where the command's are not on this machine."""
     recipe = config.load(words[words.index("--config") + 1])
-    config.override(recipe, [word for word in words if "=" in word])
+    config.override(recipe, [word for word in words if "." in word.partition("=")[0] and "=" in word])
     if recipe.model.weights is None or locate(recipe.model.weights).exists():
         return []
     return ["model.weights=none", *([] if recipe.model.name else ["model.name=timm/test_resnet"])]

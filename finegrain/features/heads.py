@@ -92,11 +92,13 @@ def score_heads(
     _check_splits(labels, train)
     device = device or features.device
     features, labels, train = features.to(device, torch.float32), labels.to(device), train.to(device)
-    scores = []
+    scores: list[HeadScore[SettingT]] = []
     for trained in solver.fit(features, labels, train=train, num_classes=num_classes):
-        held_out = ~train[trained.split]
+        if not scores or scores[-1].split != trained.split:
+            held_out = ~train[trained.split]
+            unseen, truth = features[held_out], labels[held_out]
         with torch.inference_mode():
-            logits, truth = trained.head(features[held_out]).double(), labels[held_out]
+            logits = trained.head(unseen).double()
         scores.append(
             HeadScore(
                 setting=trained.setting,

@@ -6,6 +6,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+Inverse = Callable[[Tensor], Tensor]
+"""The product of an estimate of the inverse Hessian, symmetric, with gradients [K, D]."""
+
 
 def dot(a: Tensor, b: Tensor) -> Tensor:
     """The inner product of two tensors of one shape, a scalar."""
@@ -35,12 +38,12 @@ class History:
         for step, change, _ in pairs:
             self.append(step, change + amount * step)
 
-    def direction(self, gradient: Tensor, inverse: Callable[[Tensor], Tensor]) -> Tensor:
+    def direction(self, gradient: Tensor, inverse: Inverse) -> Tensor:
         """The inverse Hessian's estimate times `gradient`.
 
         Args:
             gradient: [K, D], as the steps.
-            inverse: The product with a first estimate, symmetric; scaled here to fit the newest step.
+            inverse: A first estimate; scaled here to fit the newest step.
         """
         rest, shares = gradient.clone(), []
         for step, change, product in reversed(self._pairs):

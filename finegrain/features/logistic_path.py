@@ -1,26 +1,26 @@
 """Multinomial logistic regression of one split, from strong to weak L2 penalties."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from finegrain.features.curvature import Curvature
-from finegrain.features.lbfgs import History, dot
+from finegrain.features.lbfgs import History, Inverse, dot
 
-_MEMORY = 20
-"""Steps that L-BFGS remembers: fewer lose what one strength teaches the next."""
+_MEMORY = 10
+"""Steps that L-BFGS remembers: fewer lose what one strength teaches the next, more take longer to read."""
 _FLAT = 0.1
 """A line search ends where the slope is this share of that at its start."""
 _SEARCHES = 20
 """Points that a line search may try."""
 _TINY = torch.finfo(torch.float32).tiny
 _RUN, _DEPTH = 50, 1e-4
-"""Steps between two checks in fp32; fewer where what is left to gain has come down to this share."""
+"""Most steps at a stretch, fewer where what is left to gain has come down to this share, which rounding may hide."""
 _GAIN = 2.0
-"""From check to check what is left to gain must fall by this factor: else rounded products, then the descent, end."""
+"""At every stretch what is left to gain must fall by this factor: else rounded products, then the descent, end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,13 +38,13 @@ class PathPoint:
 class LogisticPath:
     """Minimises scikit-learn's LogisticRegression objective: summed cross-entropy + ||W||² / (2 C), bias not penalised.
 
-    By L-BFGS, preconditioned by the Gram matrix of the features, of which the Hessian is a multiple where penalties
-    are strong (Böhning, "Multinomial logistic regression algorithm", 1992). From one C to the next the solution and the
-    remembered curvature carry over, the latter exactly, since the penalty's own Hessian is known. A step costs two
-    products with the features; its line search none, as logits are linear in it.
+    By L-BFGS, preconditioned by `Curvature`. From one C to the next the solution and the remembered curvature carry
+    over, the latter exactly, since the penalty's own Hessian is known. A step costs two products with the features; its
+    line search none, as logits are linear in it.
 
-    Steps may be computed with products rounded to bf16: from a gradient in fp32 on, only its changes are rounded. Then
-    logits and gradient are computed anew in fp32, which decides whether anything is left to gain.
+    Steps may be computed with products rounded to bf16: from a gradient in fp32 on, only its changes are rounded. What
+    that may hide adds up; once it is more than the tolerance, logits and gradient are computed anew in fp32, which
+    decides whether anything is left to gain.
 
     Args:
         rows: Standardised train rows, float32 [n, D + 1], with a last column of ones.
@@ -55,8 +55,9 @@ class LogisticPath:
     """
 
     _logits: Tensor
-    _residual: Tensor
+    _probabilities: Tensor
     _slope: Tensor
+    _doubt: float
 
     def __init__(self, rows: Tensor, targets: Tensor, *, rounded: bool, tolerance: float, max_iterations: int) -> None:
         self._rows, self._targets = rows, targets
@@ -85,9 +86,8 @@ class LogisticPath:
         """Whether it converged, and in how many iterations."""
         inverse = self._curvature.inverse(self._uncertainty(), self._penalty)
         iterations, before = 0, math.inf
+        enough = self._enough()
         while True:
-            # L-BFGS sees less than the whole decrease: half of it is a Newton step's.
-            enough = 2 * self._tolerance * self._loss()
             if self._doubt > enough:
                 self._logits = self._rows @ self._weight.T
                 self._differentiate()
@@ -102,67 +102,71 @@ class LogisticPath:
                 self._products = self._rows
             before = promise
             limit = min(_RUN, self._max_iterations - iterations)
-            iterations += self._descend(gradient, direction, inverse, max(enough, _DEPTH * promise), limit)
-            self._doubt += _DEPTH * promise
+            goal = max(enough, _DEPTH * promise)
+            steps, left = self._descend(gradient, direction, inverse, goal, limit)
+            iterations += steps
+            self._doubt += _DEPTH * promise if left <= goal else math.inf
+            enough = self._enough()
+            if max(abs(left), self._doubt) <= enough:
+                return True, iterations
 
     def _descend(
-        self,
-        gradient: Tensor,
-        direction: Tensor,
-        inverse: Callable[[Tensor], Tensor],
-        enough: float,
-        limit: int,
-    ) -> int:
-        """Step against `direction`, and on until a step promises no more than `enough`; how many steps."""
-        for iteration in range(limit):
-            promise = float(dot(gradient, direction))
-            if not enough < promise < math.inf:
-                limit = iteration
-                break
-            before = self._residual
+        self, gradient: Tensor, direction: Tensor, inverse: Inverse, enough: float, limit: int
+    ) -> tuple[int, float]:
+        """Step against `direction`, and on until a step promises no more than `enough`; how many, the last promise."""
+        promise, steps = float(dot(gradient, direction)), 0
+        while enough < promise < math.inf and steps < limit:
+            before = self._probabilities
             step = self._step(direction, promise)
-            # Rounding the change of the residual, not the residual, lets the error vanish with the step.
-            turn = (self._residual - before).T.contiguous().to(self._products.dtype)
-            change = (turn @ self._products).float() + self._penalty * step
+            # Rounding the change of the probabilities, not themselves, lets the error vanish with the step.
+            turn = self._probabilities - before
+            change = (turn.to(self._products.dtype).T.contiguous() @ self._products).float()
+            change[:, -1] = turn.sum(0)  # exact for the bias, which no penalty would hold back
+            change += self._penalty * step
             self._history.append(step, change)
             gradient = gradient + change
             direction = self._history.direction(gradient, inverse)
+            promise, steps = float(dot(gradient, direction)), steps + 1
         self._slope = gradient - self._penalty * self._weight
-        return limit
+        return steps, promise
 
     def _step(self, direction: Tensor, promise: float) -> Tensor:
         """Step against `direction` to where the slope is nearly zero, by Newton's method within a bracket; the step."""
         move = (self._products @ direction.T.to(self._products.dtype)).float()
-        linear = float(dot(self._penalty * direction, self._weight))
-        quadratic = float(dot(self._penalty * direction, direction))
+        penalty = self._penalty * direction
+        constant = float(dot(self._targets, move) - dot(penalty, self._weight))
+        quadratic = float(dot(penalty, direction))
         length, low, high = 1.0, 0.0, math.inf
         for _ in range(_SEARCHES):
-            probabilities = (self._logits - length * move).softmax(1)
-            self._residual = probabilities - self._targets
-            slope = length * quadratic - linear - float(dot(self._residual, move))
+            logits = torch.sub(self._logits, move, alpha=length)
+            probabilities = logits.softmax(1)
+            slope = length * quadratic + constant - float(dot(probabilities, move))
             if abs(slope) <= _FLAT * promise:
                 break
             low, high = (low, length) if slope > 0 else (length, high)
-            weighted = probabilities.mul_(move)
+            weighted = probabilities * move
             curvature = quadratic + float(dot(weighted, move) - weighted.sum(1).square().sum())
             newton = length - slope / max(curvature, _TINY)
             end = min(high, 2 * length)  # where classes lie apart, the curvature vanishes far out
             length = newton if low < newton < end else end if high == math.inf else (low + high) / 2
-        step = -length * direction
-        self._weight, self._logits = self._weight + step, self._logits - length * move
+        step = direction * -length
+        self._weight = self._weight + step
+        self._logits, self._probabilities = logits, probabilities
         return step
 
     def _differentiate(self) -> None:
         """The gradient of the cross-entropy at the logits, in fp32."""
-        self._residual = self._logits.softmax(1) - self._targets
-        self._slope = self._residual.T @ self._rows
+        self._probabilities = self._logits.softmax(1)
+        self._slope = (self._probabilities - self._targets).T @ self._rows
         self._doubt = 0.0
 
-    def _loss(self) -> float:
-        cross_entropy = self._logits.logsumexp(1).sum() - dot(self._logits, self._targets)
-        return float(cross_entropy + dot(self._penalty * self._weight, self._weight) / 2)
+    def _enough(self) -> float:
+        """The promise at which the descent has converged."""
+        loss = self._logits.logsumexp(1).sum() - dot(self._logits, self._targets)
+        loss += dot(self._penalty * self._weight, self._weight) / 2
+        # L-BFGS sees less than the whole decrease: half of it is a Newton step's.
+        return 2 * self._tolerance * float(loss)
 
     def _uncertainty(self) -> Tensor:
         """The Hessian of a row's cross-entropy by its own logits, as the mean over rows and classes; a scalar."""
-        probabilities = self._residual + self._targets
-        return (1 - probabilities.square().sum(1)).mean() / self._targets.shape[1] + _TINY
+        return (1 - self._probabilities.square().sum(1)).mean() / self._targets.shape[1] + _TINY

@@ -6,6 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from finegrain.features import logistic
+from finegrain.features.curvature import Curvature
 from finegrain.features.lbfgs import History, dot
 from finegrain.features.logistic import LogisticGrid
 
@@ -123,15 +124,45 @@ def test_l_bfgs_knows_a_quadratic_after_as_many_steps_as_it_has_dimensions():
     basis = torch.linalg.eigh(hessian).eigenvectors.T  # conjugate steps, as an exact line search takes them
     for step in basis:
         history.append(step[None], (hessian @ step)[None])
-    gradient, unit = torch.randn(6, dtype=torch.float64), torch.eye(6, dtype=torch.float64)
-    torch.testing.assert_close(history.direction(gradient[None], unit)[0], torch.linalg.solve(hessian, gradient))
+    gradient = torch.randn(6, dtype=torch.float64)
+    torch.testing.assert_close(history.direction(gradient[None], torch.clone)[0], torch.linalg.solve(hessian, gradient))
     history.shift(torch.full((6,), 2.0, dtype=torch.float64))
     shifted = hessian + 2 * torch.eye(6, dtype=torch.float64)
-    torch.testing.assert_close(history.direction(gradient[None], unit)[0], torch.linalg.solve(shifted, gradient))
+    torch.testing.assert_close(history.direction(gradient[None], torch.clone)[0], torch.linalg.solve(shifted, gradient))
 
 
 def test_steps_without_curvature_are_not_remembered():
     history = History(3)
     history.append(torch.ones(1, 2), -torch.ones(1, 2))
-    assert torch.equal(history.direction(torch.ones(1, 2), 3 * torch.eye(2)), torch.full((1, 2), 3.0))
+    assert torch.equal(history.direction(torch.ones(1, 2), lambda gradient: 3 * gradient), torch.full((1, 2), 3.0))
     assert float(dot(torch.ones(2, 2), torch.ones(2, 2))) == 4
+
+
+@pytest.mark.parametrize("dim", [20, 200])
+def test_the_curvature_is_the_hessian_of_the_strongest_directions_and_the_mean_of_the_others(dim: int):
+    torch.manual_seed(0)
+    rows = torch.randn(500, dim) @ torch.diag(torch.cat([torch.full((5,), 30.0), torch.ones(dim - 5)]))
+    rows = torch.cat([rows - rows.mean(0), torch.ones(500, 1)], dim=1)
+    penalty = torch.full((dim + 1,), 7.0)
+    penalty[-1] = 0
+    hessian = 0.1 * rows.T @ rows + penalty.diag()
+    product = Curvature(rows, rows).inverse(torch.tensor(0.1), penalty)(hessian)
+    known = [0, 1, 2, 3, 4, dim] if dim > 128 else list(range(dim + 1))
+    torch.testing.assert_close(product[known][:, known], torch.eye(len(known)), atol=0.02, rtol=0)
+    eigenvalues = torch.linalg.eigvals(product).real
+    assert eigenvalues.max() / eigenvalues.min() < (20 if dim > 128 else 1.02)
+
+
+def test_a_converged_path_is_within_its_tolerance_however_loose_the_tolerance_is(products: str):
+    """What rounding hides adds up along the path; it must not pass for convergence."""
+    rows, labels = task(1200)
+    strengths = (0.001, 0.01, 0.1, 1.0, 10.0)
+    loose = fitted(rows, labels, classes=7, strengths=strengths, tolerance=1e-4)
+    exact = fitted(rows, labels, classes=7, strengths=strengths, tolerance=1e-8, precision="fp32")
+    for strength, one in loose.items():
+        found, least = (
+            objective(head.weight.numpy() * rows.std(0), head(torch.tensor(rows)).double().numpy(), labels, strength)
+            for head in (one.head, exact[strength].head)
+        )
+        assert one.converged
+        assert found == pytest.approx(least, rel=30 * 1e-4)
