@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import torch
 from torch import nn
 
 from finegrain.config import Count, Probability, Range
@@ -113,9 +114,8 @@ class ModelConfig:
 
 
 def _start_head(head: nn.Module) -> None:
-    """Start a new head on pretrained features near zero: some libraries' own start, with few classes, is far off."""
-    for name, parameter in head.named_parameters():
-        if name.endswith("bias"):
-            nn.init.zeros_(parameter)
-        else:
-            nn.init.trunc_normal_(parameter, std=0.01)
+    """Start a new head on pretrained features no farther from zero than 1/√D: some libraries do, with few classes."""
+    for parameter in head.parameters():
+        if parameter.ndim > 1:
+            with torch.no_grad():
+                parameter.mul_((parameter[0].numel() ** -0.5 / parameter.std()).clamp(max=1.0))

@@ -129,3 +129,13 @@ def test_missing_files_are_named(folder):
     (folder / CONFIG_NAME).unlink()
     with pytest.raises(WeightsError, match=r"config\.json does not describe"):
         load_folder(folder)
+
+
+@pytest.mark.parametrize("name", ["timm/mobilenetv2_035", "timm/test_vit", "timm/test_resnet"])
+def test_a_new_head_starts_no_farther_out_than_its_features_are_wide(tmp_path, name):
+    """timm's MobileNet starts the farther out the fewer the classes."""
+    save_folder(build(name), tmp_path, class_names=NAMES)
+    torch.manual_seed(0)
+    fresh = ModelConfig(weights=str(tmp_path), image_size=64).build(num_classes=2)
+    weight = fresh.get_submodule(fresh.head_name).weight
+    assert weight.std() <= 1.001 * weight.shape[1] ** -0.5
