@@ -138,7 +138,8 @@ class LogisticPath:
         quadratic = float(dot(penalty, direction))
         length, low, high = 1.0, 0.0, math.inf
         for _ in range(_SEARCHES):
-            logits = torch.sub(self._logits, move, alpha=length)
+            tried = length
+            logits = torch.sub(self._logits, move, alpha=tried)
             probabilities = logits.softmax(1)
             slope = length * quadratic + constant - float(dot(probabilities, move))
             if abs(slope) <= _FLAT * promise:
@@ -149,7 +150,7 @@ class LogisticPath:
             newton = length - slope / max(curvature, _TINY)
             end = min(high, 2 * length)  # where classes lie apart, the curvature vanishes far out
             length = newton if low < newton < end else end if high == math.inf else (low + high) / 2
-        step = direction * -length
+        step = direction * -tried  # where no point would do, the last of which the logits are known
         self._weight = self._weight + step
         self._logits, self._probabilities = logits, probabilities
         return step
