@@ -4,7 +4,8 @@ import dataclasses
 import logging
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,41 @@ from finegrain.survey import survey
 
 logger = logging.getLogger(__name__)
 
-COMMANDS = ("train", "evaluate", "features", "crossval")
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command:
+    """What the first word of a command line stands for."""
+
+    do: Callable[[Recipe, Any, Path, bool], str]
+    """Is given the recipe, the command's own settings, the run directory, and whether to resume."""
+    settings: Callable[[], Any] = lambda: None
+    """Its own KEY=VALUE beside the recipe's: makes a dataclass of defaults; None where it has none."""
+
+
+def _train(recipe: Recipe, _: None, path: Path, resume: bool) -> str:
+    return run(recipe, directory=RunDirectory(path, resume=resume))
+
+
+def _evaluate(recipe: Recipe, _: None, path: Path, __: bool) -> str:
+    if not path.is_dir():
+        raise OutputError(fault("no run to evaluate", got=str(path), expected="a run directory", remedy="set --out"))
+    return evaluate(recipe, directory=RunDirectory(path, resume=True))
+
+
+def _features(recipe: Recipe, _: None, path: Path, resume: bool) -> str:
+    return survey(recipe, directory=RunDirectory(path, resume=resume))
+
+
+def _crossval(recipe: Recipe, protocol: Protocol, path: Path, _: bool) -> str:
+    return crossval(recipe, protocol, directory=RunDirectory(path, resume=(path / EVALUATION).exists()))
+
+
+COMMANDS = {
+    "train": Command(do=_train),
+    "evaluate": Command(do=_evaluate),
+    "features": Command(do=_features),
+    "crossval": Command(do=_crossval, settings=Protocol),
+}
 
 
 def answer(words: Sequence[str], *, config: str | None, **options: Any) -> str:
@@ -77,13 +112,14 @@ def carry_out(
     if command not in COMMANDS:
         expected = f"one of {', '.join(COMMANDS)}"
         raise ConfigError(fault("no such command", got=command, expected=expected, remedy="see --help"))
-    protocol = Protocol()
-    own = {field.name for field in dataclasses.fields(protocol)} if command == "crossval" else set()
-    configs.override(protocol, [word for word in changes if word.partition("=")[0] in own])
+    settings = COMMANDS[command].settings()
+    own = {field.name for field in dataclasses.fields(settings)} if settings else set()
+    configs.override(settings, [word for word in changes if word.partition("=")[0] in own])
     configs.override(recipe, [word for word in changes if word.partition("=")[0] not in own])
     recipe.runtime.cache = cache or recipe.runtime.cache
     configs.check(recipe)
-    configs.check(protocol)
+    if settings:
+        configs.check(settings)
     if dry_run:
         return plan(recipe)
     begun = resume or command == "evaluate"
@@ -91,15 +127,7 @@ def carry_out(
     path = out or run_directory(recipe.name, kind, newest=begun)
     if resume and not path.exists():
         logger.info("%s holds nothing to resume: a new run begins", path)
-    if command == "train":
-        return run(recipe, directory=RunDirectory(path, resume=resume))
-    if command == "crossval":
-        return crossval(recipe, protocol, directory=RunDirectory(path, resume=(path / EVALUATION).exists()))
-    if command == "features":
-        return survey(recipe, directory=RunDirectory(path, resume=resume))
-    if not path.is_dir():
-        raise OutputError(fault("no run to evaluate", got=str(path), expected="a run directory", remedy="set --out"))
-    return evaluate(recipe, directory=RunDirectory(path, resume=True))
+    return COMMANDS[command].do(recipe, settings, path, resume)
 
 
 def run_directory(name: str, kind: str, *, newest: bool) -> Path:
