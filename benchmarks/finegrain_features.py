@@ -9,6 +9,7 @@ from networks import classifier, images
 from side import Cost, Meter
 from torch.utils.flop_counter import FlopCounterMode
 
+from finegrain.features.compiling import compiled
 from finegrain.features.inference import FrozenBackbone, frozen
 from finegrain.runtime import Compile, RuntimeConfig
 
@@ -54,10 +55,10 @@ class FinegrainFeatures:
         built = classifier(model, image_size=image_size)
         self._batches = torch.split(images(count, image_size=image_size), batch_size)
         started = time.perf_counter()
-        self._backbone = frozen(built, runtime, images=_MANY, batch_size=batch_size)
+        self._backbone = compiled(frozen(built, runtime), images=_MANY, batch_size=batch_size)
         self._backbone(self._batches[0])
         self._build_seconds = time.perf_counter() - started
-        uncompiled = frozen(built, runtime, batch_size=batch_size)
+        uncompiled = frozen(built, runtime)
         self._flops = flops(uncompiled, self._batches[0])
         self._matrices = torch.randn(2, GEMM, GEMM).to(torch.bfloat16)
 

@@ -1,6 +1,8 @@
 """The project's side of training a head: features once, then its trainer on the rows."""
 
 import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from course import CourseCost
@@ -10,6 +12,7 @@ from networks import CLASSES, network
 from side import Meter
 
 from finegrain.caching import cached_feeds, train_views
+from finegrain.data.feed import Feed, Inputs
 from finegrain.engine.trainer import Trainer
 from finegrain.features.cache import FeatureCache
 from finegrain.recipe import build_model, build_trainer
@@ -61,7 +64,7 @@ class FinegrainHead:
                 runtime=runtime,
                 checkpoints=clock,  # type: ignore[arg-type]  # a Keeper is all it needs
             )
-            trainer.fit(train, val)
+            trainer.fit(train, _Watched(val, clock.validation_begins))
         return clock.cost(len(self._data.train))
 
 
@@ -71,21 +74,23 @@ class _EpochClock:
     def __init__(self) -> None:
         self._meter = Meter()
         self._after: dict[int, float] = {}
-        self._last_step = self._validation = 0.0
+        self._validating_since = self._validation = 0.0
 
     def read(self, epochs: int) -> None:
         """Note the time after so many epochs."""
         self._after[epochs] = self._meter.read(0).cpu_seconds - self._validation
 
+    def validation_begins(self) -> None:
+        """Stop counting until the epoch is saved."""
+        self._validating_since = time.process_time()
+
     def save(self, trainer: Trainer, *, is_best: bool) -> None:
         """Save nothing."""
-        self._validation += self._meter.read(0).cpu_seconds - self._last_step
+        self._validation += time.process_time() - self._validating_since
         self.read(trainer.progress.epoch)
 
     def stop_if_asked(self, trainer: Trainer, *, saved: bool = False) -> None:
-        """Nobody asks; the last time in training is the epoch's last step."""
-        if trainer.model.training:
-            self._last_step = self._meter.read(0).cpu_seconds
+        """Nobody asks."""
 
     def cost(self, images: int) -> CourseCost:
         """Of all so far."""
@@ -93,3 +98,18 @@ class _EpochClock:
         return CourseCost(
             images=whole.images, wall_seconds=whole.wall_seconds, cpu_seconds=whole.cpu_seconds, after=self._after
         )
+
+
+class _Watched:
+    """A feed that says when it is asked for an epoch."""
+
+    def __init__(self, feed: Feed, begins: Callable[[], None]) -> None:
+        self.samples, self.batch_size = feed.samples, feed.batch_size
+        self._feed, self._begins = feed, begins
+
+    def __len__(self) -> int:
+        return len(self._feed)
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Inputs]:
+        self._begins()
+        return self._feed.epoch(epoch, start_step)

@@ -4,7 +4,7 @@
     python benchmarks/frozen_epochs.py --quick    # whether it runs; its figures say little
 
 ResNet-50, random weights, 224 pixels, bf16 where it is native, images drawn from numbers and resized as in evaluation.
-Ours is what a run does: hash the images, compare bf16 with fp32 on 16 of them, extract, store, then train E epochs of
+Ours is what a run does: hash the images, compare bf16 with fp32 on 8 of them, extract, store, then train E epochs of
 the project's trainer on the rows. The peer is a plain loop that loads the same images by the same loader and runs the
 same fast backbone in every epoch. One thread, CPU seconds; the two take turns. Validation, which the peer lacks, is not
 counted. The ratio grows as E, short of it by what is done once (of the order of 200 images' features) over the

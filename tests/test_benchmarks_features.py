@@ -52,7 +52,9 @@ def test_a_round_counts_images_and_operations() -> None:
     assert cost.images == IMAGES
     assert cost.share == pytest.approx(cost.flops * IMAGES / cost.cpu_seconds / cost.gemm_flops)
     runtime = RuntimeConfig(device="cpu").build()
-    convolution = FrozenBackbone(nn.Conv2d(3, 4, 3), runtime=runtime, dtype=torch.float32)
+    convolution = FrozenBackbone(
+        nn.Conv2d(3, 4, 3), runtime=runtime, dtype=torch.float32, image_size=8, folded=False, flat=True
+    )
     assert flops(convolution, torch.zeros(5, 3, 8, 8)) == 2 * (4 * 6 * 6) * (3 * 3 * 3)
 
 

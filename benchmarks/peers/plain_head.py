@@ -44,7 +44,7 @@ class PlainHead:
     def epoch(self) -> CourseCost:
         """Train a fresh head."""
         meter, after = Meter(), {}
-        backbone = frozen(self._classifier, self._runtime, batch_size=_FORWARD)
+        backbone = frozen(self._classifier, self._runtime)
         width = self._classifier.get_submodule(self._classifier.head_name).in_features
         assert isinstance(width, int)
         self.head = nn.Linear(width, CLASSES)

@@ -2,9 +2,9 @@
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from finegrain.data.loader import Loader
 from finegrain.data.transforms import Transform, eval_transform, normalize
 from finegrain.errors import DataError, fault
 from finegrain.features.cache import FeatureCache
+from finegrain.features.compiling import compiled
 from finegrain.features.cut import Cut
-from finegrain.features.inference import FrozenBackbone, frozen
+from finegrain.features.inference import FrozenBackbone, batch_that_fits, frozen
 from finegrain.features.keys import image_keys, network_key, stored_dtype
 from finegrain.features.shelf import Shelf, bytes_of
 from finegrain.features.views import Plain, View
@@ -32,7 +33,8 @@ LIKENESS = 0.999
 """Smallest mean cosine of bf16 features to fp32's with which they are used."""
 
 _BATCH_SIZE = {"cpu": 16, "cuda": 128}
-_COMPARED = 16
+"""Not timed: a row's rounding depends on it, and must not on the weather. Where memory lacks, fewer."""
+_COMPARED = 8
 """Images that bf16 and fp32 are compared on."""
 
 
@@ -100,8 +102,9 @@ def extract(
     if not samples:
         raise DataError(fault("no images to extract from", got="none", expected="1 or more", remedy="add images"))
     key = network_key(classifier, runtime, cut)
+    build = lru_cache(maxsize=1)(partial(frozen, classifier, cut=cut))
     if runtime.precision == "bf16" and not _agrees(
-        key, samples, source=source, classifier=classifier, runtime=runtime, cache=cache, cut=cut
+        key, samples, source=source, preprocessing=classifier.preprocessing, build=build, runtime=runtime, cache=cache
     ):
         runtime = _exact(runtime)
         key = network_key(classifier, runtime, cut)
@@ -118,7 +121,8 @@ def extract(
             if misses:
                 if cut is not None:
                     _require_room(shelf, misses, cut=cut, dtype=dtype, title=title)
-                backbone = frozen(classifier, runtime, cut=cut, images=misses, batch_size=size)
+                size = batch_that_fits(build(runtime), size)
+                backbone = compiled(build(runtime), images=misses, batch_size=size)
                 fill = partial(_fill, shelf, backbone, source=source, preprocessing=preprocessing, batch_size=size)
                 with tqdm(total=misses, desc=title, unit="image", leave=False, disable=None) as progress:
                     for view, rows in zip(views, missing, strict=True):
@@ -142,23 +146,20 @@ def _agrees(
     samples: Sequence[Sample],
     *,
     source: Source,
-    classifier: Classifier,
+    preprocessing: Preprocessing,
+    build: Callable[[Runtime], FrozenBackbone],
     runtime: Runtime,
     cache: FeatureCache | None,
-    cut: Cut | None,
 ) -> bool:
     """Whether bf16 gives these images' features as fp32 does; measured once a network, by its `key`."""
     likeness = cache.likeness(key) if cache is not None else None
     if likeness is None:
         some = [samples[round(place)] for place in np.linspace(0, len(samples) - 1, min(len(samples), _COMPARED))]
-        transform = eval_transform(classifier.preprocessing)
+        transform = eval_transform(preprocessing)
         load = Loader(some, source=source, transform=transform, batch_size=len(some), seed=0, train=False)
-        (images,) = (normalize(batch.images, classifier.preprocessing) for batch in load.epoch(0))
-        exact = _exact(runtime)
-        rounded, whole = (
-            frozen(classifier, each, cut=cut)(runtime.place_images(images))
-            for each in (replace(exact, precision="bf16"), exact)
-        )
+        (images,) = (normalize(batch.images, preprocessing) for batch in load.epoch(0))
+        # In bf16 last: what is built last is kept, to extract with.
+        whole, rounded = (build(each)(runtime.place_images(images)) for each in (_exact(runtime), runtime))
         likeness = float(cosine_similarity(rounded.flatten(1), whole.flatten(1)).mean())
         if likeness < LIKENESS:
             logger.info("bf16 would change the features (cosine %.4f to fp32's): they are computed in fp32", likeness)

@@ -8,12 +8,10 @@ import pytest
 import torch
 from feature_set import classifier, runtime
 from torch import Tensor, nn
-from torch._inductor import config as inductor
 from torch.nn.functional import cosine_similarity
 
 from finegrain.features import inference
-from finegrain.features.inference import frozen
-from finegrain.runtime import RuntimeConfig
+from finegrain.features.inference import batch_that_fits, frozen
 
 NAMES = ("torchvision/resnet18", "timm/test_resnet", "timm/mobilenetv2_035", "timm/test_vit")
 
@@ -132,92 +130,22 @@ def test_folding_that_changes_features_is_undone(monkeypatch, caplog) -> None:
     assert cosine_similarity(found, reference(model, batch(model))).min() >= 0.999
 
 
-# Compiling
+class SmallDevice:
+    """A backbone on a device whose memory holds so many images at once."""
+
+    def __init__(self, images: int, kind: str = "cuda") -> None:
+        self.image_size, self.images = 8, images
+        self.runtime = replace(runtime(), device=torch.device(kind))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        if len(images) > self.images:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return images
 
 
-class Compiler:
-    """Stands in for torch.compile."""
-
-    def __init__(self, monkeypatch, *, fails: bool = False, factor: float = 1.0) -> None:
-        self.networks: list[nn.Module] = []
-        self.packs: list[bool] = []
-        self.fails, self.factor = fails, factor
-        monkeypatch.setattr(inference.torch, "compile", self)
-        monkeypatch.setattr(inference, "_has_compiler", lambda device: True)
-        monkeypatch.setattr(inference, "_pays", lambda *_, gain: True)
-
-    def __call__(self, network: nn.Module, **_: object):
-        self.networks.append(network)
-        return self.run
-
-    def run(self, images: Tensor) -> Tensor:
-        self.packs.append(inductor.freezing)
-        if self.fails:
-            raise OSError("the compiler is broken")
-        features = self.networks[-1](images)
-        return features if self.factor == 1 else features.flip(1)
-
-
-def compiles(name: str, precision="bf16", images: int = 10**6, **changes: str) -> None:
-    model = build(name)
-    found = frozen(model, replace(runtime(precision), **changes), images=images)(batch(model))
-    assert cosine_similarity(found, reference(model, batch(model))).min() >= 0.999
-
-
-def test_the_config_says_whether_to_compile() -> None:
-    assert RuntimeConfig(device="cpu").build().compile == "auto"
-    assert RuntimeConfig(device="cpu", compile="never").build().compile == "never"
-
-
-def test_networks_are_compiled_in_bf16_where_it_pays(monkeypatch) -> None:
-    compiler = Compiler(monkeypatch)
-    gains = []
-    monkeypatch.setattr(inference, "_pays", lambda *_, gain: gains.append(gain) or True)
-    compiles("timm/test_resnet")
-    compiles("timm/test_vit")
-    assert len(compiler.networks) == 2
-    assert gains[0] > gains[1] > 1, "convolutions gain more"
-    compiler.networks.pop()
-    compiles("timm/test_resnet", "fp32")
-    compiles("timm/test_resnet", images=100)
-    compiles("timm/test_resnet", compile="never")
-    monkeypatch.setattr(inference, "_pays", lambda *_, gain: False)
-    compiles("timm/test_resnet")
-    assert len(compiler.networks) == 1
-
-
-def test_weights_are_packed_by_the_first_batch_alone(monkeypatch) -> None:
-    compiler = Compiler(monkeypatch)
-    compiles("timm/test_resnet")
-    assert compiler.packs == [True, False], "what others compile in this process is theirs"
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [({"fails": True}, "failed and is left out: the compiler is broken"), ({"factor": 2}, "it changes the features")],
-)
-def test_a_bad_compiler_is_left_out(monkeypatch, caplog, options, message: str) -> None:
-    compiler = Compiler(monkeypatch, **options)
-    compiles("timm/test_resnet")
-    assert message in caplog.text
-    assert compiler.networks
-
-
-def test_a_missing_compiler_is_left_out(monkeypatch, caplog) -> None:
-    compiler = Compiler(monkeypatch)
-    monkeypatch.undo()
-    monkeypatch.setattr(inference, "_pays", lambda *_, gain: True)
-    monkeypatch.setattr(inference.shutil, "which", lambda name: None)
-    with caplog.at_level(logging.INFO):
-        compiles("timm/test_resnet")
-    assert "no compiler here" in caplog.text
-    assert not compiler.networks
-
-
-def test_compiling_pays_for_many_slow_images(monkeypatch) -> None:
-    clock = iter([0.0, 1.6, 0.0, 1.6])
-    monkeypatch.setattr(inference.time, "perf_counter", lambda: next(clock))
-    backbone = frozen(build("timm/test_resnet"), runtime())
-    images = torch.zeros(16, 3, 64, 64)
-    assert inference._pays(backbone, images, 1000, gain=1.5)  # 100 s, of which compiling would save 33
-    assert not inference._pays(backbone, images, 800, gain=1.5)
+def test_a_batch_is_halved_until_it_fits() -> None:
+    assert batch_that_fits(SmallDevice(40), 128) == 32
+    assert batch_that_fits(SmallDevice(1000), 128) == 128
+    assert batch_that_fits(SmallDevice(0, kind="cpu"), 128) == 128, "not tried on a processor"
+    with pytest.raises(torch.OutOfMemoryError):
+        batch_that_fits(SmallDevice(0), 128)
