@@ -9,6 +9,7 @@ from finegrain.features import logistic
 from finegrain.features.curvature import Curvature
 from finegrain.features.lbfgs import History, dot
 from finegrain.features.logistic import LogisticGrid
+from finegrain.features.logistic_path import LogisticPath
 
 STRENGTHS = (0.001, 0.03, 1.0, 30.0)
 
@@ -166,3 +167,21 @@ def test_a_converged_path_is_within_its_tolerance_however_loose_the_tolerance_is
         )
         assert one.converged
         assert found == pytest.approx(least, rel=30 * 1e-4)
+
+
+@pytest.mark.parametrize(("strength", "anew"), [(1.0, True), (0.0101, False)])
+def test_what_rounding_may_hide_weighs_more_where_the_penalty_is_weaker(monkeypatch, strength: float, anew: bool):
+    rows, labels = task()
+    scaled = torch.tensor((rows - rows.mean(0)) / rows.std(0))
+    targets = torch.nn.functional.one_hot(torch.tensor(labels), 7).float()
+    with_ones = torch.cat([scaled, torch.ones(len(labels), 1)], dim=1)
+    path = LogisticPath(with_ones, targets, rounded=True, tolerance=1e-3, max_iterations=100)
+    points = path.solve([0.01, strength])
+    next(points)
+    path._doubt = 0.1 * path._enough()
+    done: list[str] = []
+    for step in ("_differentiate", "_descend"):
+        do = getattr(path, step)
+        monkeypatch.setattr(path, step, lambda *args, do=do, step=step: (done.append(step), do(*args))[1])
+    next(points)
+    assert (done[:1] == ["_differentiate"]) is anew
