@@ -145,12 +145,7 @@ class Shelf:
 
     def gather(self, keys: Sequence[bytes]) -> Tensor:
         """The rows [N, D] of these keys, all of them at hand."""
-        places = torch.tensor([self._places[key] for key in keys])
-        result = torch.empty(len(keys), *self._values[0].shape[1:], dtype=self._dtype)
-        for number in set(places[:, 0].tolist()):
-            here = (places[:, 0] == number).nonzero()[:, 0]
-            result[here] = self._values[number][places[here, 1]]
-        return result
+        return torch.stack([self._values[number][row] for number, row in map(self._places.__getitem__, keys)])
 
     def _read(self, file: Path, wanted: set[bytes]) -> tuple[list[bytes], Tensor]:
         """The keys and the memory-mapped values of a file; its bytes are checked only if something in it is wanted."""
