@@ -15,6 +15,7 @@ from finegrain.caching import cached_feeds, train_views
 from finegrain.data.feed import Feed, Inputs
 from finegrain.engine.trainer import Trainer
 from finegrain.features.cache import FeatureCache
+from finegrain.features.views import Plain
 from finegrain.recipe import build_model, build_trainer
 
 
@@ -49,7 +50,7 @@ class FinegrainHead:
                 self.model,
                 data=self._data,
                 train_views=views,
-                flip=False,
+                val_views=(Plain(),),
                 batch_size=recipe.train.batch_size,
                 seed=recipe.seed,
                 runtime=runtime,

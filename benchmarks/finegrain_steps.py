@@ -56,7 +56,7 @@ class FinegrainSteps:
                 self.model,
                 data=images,
                 train_views=(Plain(),),
-                flip=False,
+                val_views=(Plain(),),
                 batch_size=batch_size,
                 seed=0,
                 runtime=runtime,

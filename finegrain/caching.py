@@ -12,7 +12,7 @@ from finegrain.features.cache import FeatureCache
 from finegrain.features.cut import enter, find_cut
 from finegrain.features.extract import extract
 from finegrain.features.feed import CachedFeed
-from finegrain.features.views import Drawn, Mirrored, Plain, View
+from finegrain.features.views import Drawn, Plain, View
 from finegrain.models.classifier import Classifier
 from finegrain.runtime import Runtime
 from finegrain.tuning.base import Tuning
@@ -56,7 +56,7 @@ def cached_feeds(
     *,
     data: Data,
     train_views: Sequence[View],
-    flip: bool,
+    val_views: Sequence[View],
     batch_size: int,
     seed: int,
     runtime: Runtime,
@@ -68,7 +68,7 @@ def cached_feeds(
         classifier: Changed by `enter`; its weights and their names stay.
         data: The splits.
         train_views: What is computed of train images.
-        flip: Also show mirror images of val.
+        val_views: What is computed of val images.
         batch_size: Of training.
         seed: Of the order.
         runtime: Where and how to compute.
@@ -105,6 +105,6 @@ def cached_feeds(
         )
         return CachedFeed(features, samples=samples, batch_size=batch_size, seed=seed, train=train, runtime=runtime)
 
-    feeds = feed(data.train, train_views, train=True), feed(data.val, (Plain(), Mirrored())[: 1 + flip], train=False)
+    feeds = feed(data.train, train_views, train=True), feed(data.val, val_views, train=False)
     enter(classifier, cut)
     return feeds

@@ -23,9 +23,12 @@ class Cell:
     seed: int
     fold: int
     """From 0; always 0 where every seed is judged on the dataset's own test split."""
+    per_class: int | None = None
+    """How many images of each class it learns from; None: all there are."""
 
     def __str__(self) -> str:
-        return f"seed-{self.seed}-fold-{self.fold}"
+        name = f"seed-{self.seed}-fold-{self.fold}"
+        return name if self.per_class is None else f"images-{self.per_class}-{name}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +55,7 @@ class CellFiles:
         self._folder = folder
         self._evaluation = evaluation
 
-    def save(self, result: CellResult) -> None:
+    def save(self, cell: Cell, result: CellResult) -> None:
         """Write a finished cell.
 
         Raises:
@@ -70,8 +73,7 @@ class CellFiles:
         }
         content = safetensors.torch.save(tensors, metadata={"facts": json.dumps(facts)})
         self._folder.mkdir(parents=True, exist_ok=True)
-        name = Cell(seed=judged.seed, fold=judged.fold)
-        atomic_write(self._folder / f"{name}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
+        atomic_write(self._folder / f"{cell}-{hashlib.sha256(content).hexdigest()}.safetensors", content)
 
     def load(self, cell: Cell) -> CellResult | None:
         """A finished cell; None where there is none, or none of this evaluation that is sound."""

@@ -13,11 +13,15 @@ from typing import Any
 from finegrain import config as configs
 from finegrain.compare import compare
 from finegrain.crossval import EVALUATION, Protocol, crossval
+from finegrain.ensemble import ENSEMBLE, Ensemble, ensemble
 from finegrain.errors import ConfigError, OutputError, fault
+from finegrain.lr_range import Sweep, lr_range
 from finegrain.models.summary import summary
+from finegrain.ranges import in_words, is_range, read_space
 from finegrain.recipe import Recipe, evaluate, run
 from finegrain.storage import RunDirectory
 from finegrain.survey import survey
+from finegrain.tune import Search, tune
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +34,10 @@ class Command:
     """Is given the recipe, the command's own settings, the run directory, and whether to resume."""
     settings: Callable[[], Any] = lambda: None
     """Its own KEY=VALUE beside the recipe's: makes a dataclass of defaults; None where it has none."""
+    ranges: bool = False
+    """Whether KEY=LOW..HIGH and KEY=A,B are for the `ranges` of its settings."""
+    members: bool = False
+    """Whether words without = are for the `members` of its settings."""
 
 
 def _train(recipe: Recipe, _: None, path: Path, resume: bool) -> str:
@@ -50,11 +58,26 @@ def _crossval(recipe: Recipe, protocol: Protocol, path: Path, _: bool) -> str:
     return crossval(recipe, protocol, directory=RunDirectory(path, resume=(path / EVALUATION).exists()))
 
 
+def _ensemble(recipe: Recipe, settings: Ensemble, path: Path, _: bool) -> str:
+    return ensemble(recipe, settings, directory=RunDirectory(path, resume=(path / ENSEMBLE).exists()))
+
+
+def _tune(recipe: Recipe, search: Search, path: Path, _: bool) -> str:
+    return tune(recipe, search, path)
+
+
+def _lr_range(recipe: Recipe, sweep: Sweep, path: Path, resume: bool) -> str:
+    return lr_range(recipe, sweep, directory=RunDirectory(path, resume=resume))
+
+
 COMMANDS = {
     "train": Command(do=_train),
     "evaluate": Command(do=_evaluate),
     "features": Command(do=_features),
     "crossval": Command(do=_crossval, settings=Protocol),
+    "ensemble": Command(do=_ensemble, settings=Ensemble, members=True),
+    "tune": Command(do=_tune, settings=Search, ranges=True),
+    "lr-range": Command(do=_lr_range, settings=Sweep),
 }
 
 
@@ -108,26 +131,35 @@ def carry_out(
         raise ConfigError(
             fault("config() returned no Recipe", got=recipe, expected="a Recipe", remedy="return Recipe(...)")
         )
-    command, *changes = words if words and "=" not in words[0] else ["train", *words]
-    if command not in COMMANDS:
+    name, *changes = words if words and "=" not in words[0] else ["train", *words]
+    if name not in COMMANDS:
         expected = f"one of {', '.join(COMMANDS)}"
-        raise ConfigError(fault("no such command", got=command, expected=expected, remedy="see --help"))
-    settings = COMMANDS[command].settings()
+        raise ConfigError(fault("no such command", got=name, expected=expected, remedy="see --help"))
+    command = COMMANDS[name]
+    settings = command.settings()
+    if command.members:
+        settings.members += tuple(word for word in changes if "=" not in word)
+        changes = [word for word in changes if "=" in word]
     own = {field.name for field in dataclasses.fields(settings)} if settings else set()
     configs.override(settings, [word for word in changes if word.partition("=")[0] in own])
-    configs.override(recipe, [word for word in changes if word.partition("=")[0] not in own])
+    changes = [word for word in changes if word.partition("=")[0] not in own]
+    if command.ranges:
+        settings.ranges += tuple(word for word in changes if is_range(recipe, word))
+        changes = [word for word in changes if word not in settings.ranges]
+    configs.override(recipe, changes)
     recipe.runtime.cache = cache or recipe.runtime.cache
     configs.check(recipe)
     if settings:
         configs.check(settings)
+    space = read_space(recipe, settings.ranges) if command.ranges else {}
     if dry_run:
-        return plan(recipe)
-    begun = resume or command == "evaluate"
-    kind = "" if command in ("train", "evaluate") else f"{command}-"
+        return "\n".join([plan(recipe), *(f"{key}: {in_words(allowed)}" for key, allowed in space.items())])
+    begun = resume or name == "evaluate"
+    kind = "" if name in ("train", "evaluate") else f"{name}-"
     path = out or run_directory(recipe.name, kind, newest=begun)
     if resume and not path.exists():
         logger.info("%s holds nothing to resume: a new run begins", path)
-    return COMMANDS[command].do(recipe, settings, path, resume)
+    return command.do(recipe, settings, path, resume)
 
 
 def run_directory(name: str, kind: str, *, newest: bool) -> Path:

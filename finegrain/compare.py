@@ -1,8 +1,6 @@
 """The command `compare`: finished evaluations of the same images, each against the first, with a verdict."""
 
 import csv
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from finegrain.cells import CellFiles
-from finegrain.crossval import CELLS, EVALUATION, Protocol
+from finegrain.crossval import EVALUATION, read_finished
 from finegrain.errors import CheckpointError, ConfigError, DataError, fault
 from finegrain.metrics.comparison import Comparison, as_family, compare_folds, compare_models, compare_runs
 from finegrain.report.format import percent
@@ -99,24 +96,10 @@ def _read_predictions(file: Path) -> Judgements:
 
 
 def _read_cells(path: Path) -> Finished:
-    text = (path / EVALUATION).read_bytes()
-    identity = json.loads(text)
-    files = CellFiles(path / CELLS, evaluation=hashlib.sha256(text).hexdigest())
-    on, names = identity["on"], identity["class_names"]
-    plan = Protocol(folds=identity["folds"], seeds=identity["seeds"], on=on).cells(identity["seed"])
-    results = [files.load(cell) for cell in plan]
-    done = [result.judged for result in results if result is not None]
-    if len(done) < len(plan):
-        raise CheckpointError(
-            fault(
-                f"{path} is not finished",
-                got=f"{len(done)} sound cells",
-                expected=f"{len(plan)}",
-                remedy="give its crossval command again: only the missing cells are computed",
-            )
-        )
+    identity, results = read_finished(path)
+    names = identity["class_names"]
     cells = []
-    for judged in done:
+    for judged in (result.judged for result in results.values()):
         order = np.argsort(judged.paths)
         cells.append(
             Judgements(
@@ -126,7 +109,7 @@ def _read_cells(path: Path) -> Finished:
                 trained_images=judged.trained_images,
             )
         )
-    return Finished(path=path, kind=on, cells=tuple(cells))
+    return Finished(path=path, kind=identity["on"], cells=tuple(cells))
 
 
 def _require_alike(first: Finished, other: Finished) -> None:

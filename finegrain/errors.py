@@ -29,6 +29,10 @@ class OutputError(FinegrainError):
     """The output directory cannot be written: missing rights, in use, or the disk is full."""
 
 
+class InUseError(OutputError):
+    """Another process holds the output directory."""
+
+
 class DeviceError(FinegrainError):
     """The device lacks the memory or an operation."""
 

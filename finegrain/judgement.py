@@ -14,6 +14,7 @@ from finegrain.engine.checkpoint import Course, read_course
 from finegrain.engine.evaluate import Predictions, predict
 from finegrain.errors import CheckpointError, fault
 from finegrain.metrics.classification import evaluate_predictions
+from finegrain.metrics.confidence import judge_confidence
 from finegrain.models.classifier import Classifier
 from finegrain.models.weights import load_folder
 from finegrain.report.gallery import surest_mistakes
@@ -90,7 +91,7 @@ def judge(
     with clock("evaluation"):
         on_val = see(val, title="validation")
         # Counted before the split is read: a crash cannot hide that it was seen.
-        test_evaluations = _count_test_evaluation(directory)
+        test_evaluations = count_test_evaluation(directory)
         on_test = see(test, title="test")
     with clock("gallery"):
         mistakes = _mistakes(data, on_test)
@@ -100,6 +101,7 @@ def judge(
         class_names=data.class_names,
         val=evaluate_predictions(on_val.labels, on_val.probabilities),
         test=evaluate_predictions(on_test.labels, on_test.probabilities),
+        confidence=judge_confidence(val=on_val, test=on_test),
         predictions=on_test,
         test_evaluations=test_evaluations,
         parameters=Parameters(total=model.census().total, trainable=course.identity["trainable parameters"]),
@@ -117,7 +119,8 @@ def judge(
     return f"{report.headline()}\n{report.write(directory.path)}"
 
 
-def _count_test_evaluation(directory: RunDirectory) -> int:
+def count_test_evaluation(directory: RunDirectory) -> int:
+    """Count one more look at test in `directory`; return how many there were, this one included."""
     file: Path = directory.path / _COUNT
     count = 1 + (int(json.loads(file.read_text())) if file.exists() else 0)
     directory.write(_COUNT, json.dumps(count))

@@ -3,6 +3,7 @@
 import logging
 import re
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -16,17 +17,18 @@ from finegrain.data import splits
 from finegrain.data.base import Data, DataConfig
 from finegrain.data.feed import Feed, ImageFeed
 from finegrain.data.loader import Loader
-from finegrain.data.transforms import AugmentConfig, eval_transform
+from finegrain.data.transforms import AugmentConfig, eval_transform, eval_views
 from finegrain.engine.checkpoint import Checkpoints, read_course
 from finegrain.engine.ema import WeightEMA
 from finegrain.engine.evaluate import EvaluationConfig
 from finegrain.engine.history import TensorBoardLog
 from finegrain.engine.interrupt import Interrupt
-from finegrain.engine.trainer import TrainConfig, Trainer
+from finegrain.engine.trainer import Keeper, TrainConfig, Trainer
 from finegrain.errors import ConfigError, fault
 from finegrain.features.cache import FeatureCache
 from finegrain.features.extract import extract
 from finegrain.features.probe import fit_probe
+from finegrain.features.views import evaluation_views
 from finegrain.judgement import REPORT, best_model, judge, judged
 from finegrain.losses.base import LossConfig
 from finegrain.models.classifier import Classifier
@@ -151,6 +153,7 @@ def fit(
     runtime: Runtime,
     cache: FeatureCache,
     clock: Stopwatch,
+    on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None,
 ) -> None:
     """Train `model` on the train split and keep its best epoch by validation in `directory`; test is not looked at.
 
@@ -162,25 +165,16 @@ def fit(
         runtime: Where and how to compute.
         cache: Keeps what the frozen part of the network gives.
         clock: Adds the time spent to its phases.
+        on_epoch: Receives each epoch's row of the history once it is saved; training ends with what it raises.
     """
-    feeds = build_feeds(recipe, data=data, preprocessing=model.preprocessing, runtime=runtime)
-    train, val = feeds.train, feeds.val
     if recipe.tuning.probe_first and not directory.begun:
         with clock("probe"):
             start_at_probe(model, data=data, seed=recipe.seed, runtime=runtime, cache=cache)
-    views = caching.train_views(recipe.tuning, recipe.augment, seed=recipe.seed)
-    if views and not judged(directory):
-        with clock("features"):
-            train, val = caching.cached_feeds(
-                model,
-                data=data,
-                train_views=views,
-                flip=recipe.evaluation.flip,
-                batch_size=recipe.train.batch_size,
-                seed=recipe.seed,
-                runtime=runtime,
-                cache=cache,
-            )
+    if judged(directory):  # nothing is left to train, so nothing is computed for it
+        feeds = build_feeds(recipe, data=data, preprocessing=model.preprocessing, runtime=runtime)
+        train, val = feeds.train, feeds.val
+    else:
+        train, val = training_feeds(recipe, model, data=data, runtime=runtime, cache=cache, clock=clock)
     with clock("training"), Interrupt() as interrupt, TensorBoardLog(directory.path / "tensorboard") as log:
         checkpoints = build_checkpoints(
             recipe, directory=directory, data=data, model=model, runtime=runtime, interrupt=interrupt
@@ -190,7 +184,36 @@ def fit(
         )
         checkpoints.resume(trainer)
         directory.write("config.py", config.dump(recipe))
-        trainer.fit(train, val, on_epoch=log)
+
+        def tell(row: Mapping[str, float]) -> None:
+            log(row)
+            on_epoch(row)
+
+        trainer.fit(train, val, on_epoch=tell)
+
+
+def training_feeds(
+    recipe: Recipe, model: Classifier, *, data: Data, runtime: Runtime, cache: FeatureCache, clock: Stopwatch
+) -> tuple[Feed, Feed]:
+    """Train and val as the loop reads them: images, or what the frozen part of `model` gives, computed once.
+
+    In the second case `model` takes no images any more.
+    """
+    views = caching.train_views(recipe.tuning, recipe.augment, seed=recipe.seed)
+    if views is None:
+        feeds = build_feeds(recipe, data=data, preprocessing=model.preprocessing, runtime=runtime)
+        return feeds.train, feeds.val
+    with clock("features"):
+        return caching.cached_feeds(
+            model,
+            data=data,
+            train_views=views,
+            val_views=evaluation_views(model.preprocessing, recipe.evaluation.views),
+            batch_size=recipe.train.batch_size,
+            seed=recipe.seed,
+            runtime=runtime,
+            cache=cache,
+        )
 
 
 def judge_best(
@@ -250,7 +273,7 @@ def _check_train_size(size: int | None, model: Classifier) -> None:
 
 
 def build_feeds(recipe: Recipe, *, data: Data, preprocessing: Preprocessing, runtime: Runtime) -> Feeds:
-    """The images of the three splits; evaluated ones with their mirror images if the recipe says so."""
+    """The images of the three splits; evaluated ones in the views that the recipe names."""
     load = partial(
         Loader,
         source=data.source,
@@ -258,17 +281,18 @@ def build_feeds(recipe: Recipe, *, data: Data, preprocessing: Preprocessing, run
         seed=recipe.seed,
         num_workers=runtime.num_workers,
     )
-    evaluate = partial(load, transform=eval_transform(preprocessing), train=False)
+    shown = eval_transform(preprocessing, eval_views(preprocessing, recipe.evaluation.views))
+    evaluate = partial(load, transform=shown, train=False)
     feed = partial(ImageFeed, preprocessing=preprocessing, runtime=runtime)
     return Feeds(
         train=feed(load(data.train, transform=recipe.augment.train_transform(preprocessing), train=True)),
-        val=feed(evaluate(data.val), flip=recipe.evaluation.flip),
-        test=feed(evaluate(data.test), flip=recipe.evaluation.flip),
+        val=feed(evaluate(data.val)),
+        test=feed(evaluate(data.test)),
     )
 
 
 def build_trainer(
-    recipe: Recipe, *, model: Classifier, data: Data, batches: int, runtime: Runtime, checkpoints: Checkpoints
+    recipe: Recipe, *, model: Classifier, data: Data, batches: int, runtime: Runtime, checkpoints: Keeper
 ) -> Trainer:
     """The training loop with all its parts; `batches` is their number in an epoch."""
     optimizer = recipe.optim.build(model)

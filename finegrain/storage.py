@@ -7,15 +7,15 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 from safetensors import SafetensorError
 
-from finegrain.errors import CheckpointError, OutputError, fault
+from finegrain.errors import CheckpointError, InUseError, OutputError, fault
 
 DATA_VARIABLE = "FINEGRAIN_DATA"
 _PROJECT = Path(__file__).resolve().parent.parent
@@ -54,6 +54,23 @@ def atomic_write(path: Path, content: bytes | str) -> None:
         raise _unwritable(path, error, needed=len(data)) from error
 
 
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, made if need be with its folder; waits until the process that holds it is done.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    with lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        yield
+
+
 class RunDirectory:
     """The folder of one run, held by one process; use it in a `with`.
 
@@ -78,7 +95,8 @@ class RunDirectory:
         """Make the folder, prove it writable, take the lock, and clear what a crash left.
 
         Raises:
-            OutputError: It cannot be written, another process holds it, or it holds another run.
+            InUseError: Another process holds it.
+            OutputError: It cannot be written, or it holds another run.
         """
         try:
             self._checkpoints.mkdir(parents=True, exist_ok=True)
@@ -201,7 +219,7 @@ class RunDirectory:
         try:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
-            raise OutputError(
+            raise InUseError(
                 fault(
                     f"{self.path} is in use",
                     got=os.read(lock, 200).decode(errors="replace") or "another process",

@@ -24,12 +24,12 @@ from finegrain.tuning.last_block import LastBlock
 def go(tmp_path: Path):
     root = tiny_recipe.write_images(tmp_path / "images")
 
-    def go(out: str, *, tuning=None, preset="none", resume=False, words=(), **augment) -> dict:
+    def go(out: str, *, tuning=None, preset="none", views="flip", resume=False, words=(), **augment) -> dict:
         recipe = tiny_recipe.config()
         recipe.data.root = str(root)
         recipe.tuning = tuning or Head()
         recipe.augment = AugmentConfig(preset=preset, **augment)
-        recipe.evaluation.flip = True
+        recipe.evaluation.views = views
         carry_out(recipe, list(words), out=tmp_path / out, resume=resume, dry_run=False)
         return json.loads((tmp_path / out / "metrics.json").read_text())
 
@@ -42,13 +42,20 @@ def probabilities(go, out: str) -> np.ndarray:
     return np.array([[float(word) for word in row.split(",")[3::2]] for row in rows])
 
 
-@pytest.mark.parametrize("tuning", [Head(), LastBlock(cached_views=1), Head(cached_views=1, probe_first=True)])
-def test_what_is_learned_is_the_same(go, monkeypatch, caplog, tuning) -> None:
+@pytest.mark.parametrize(
+    ("tuning", "views"),
+    [
+        (Head(), "flip"),
+        (LastBlock(cached_views=1), "five_crop"),
+        (Head(cached_views=1, probe_first=True), "multi_scale"),
+    ],
+)
+def test_what_is_learned_is_the_same(go, monkeypatch, caplog, tuning, views) -> None:
     caplog.set_level("INFO")
-    cached = go("cached", tuning=tuning)
+    cached = go("cached", tuning=tuning, views=views)
     assert "run once an image" in caplog.text
     monkeypatch.setattr(caching, "train_views", lambda *_, **__: None)
-    whole = go("whole", tuning=tuning)
+    whole = go("whole", tuning=tuning, views=views)
     np.testing.assert_allclose(probabilities(go, "cached"), probabilities(go, "whole"), atol=2e-3)
     assert cached["val"]["loss"] == pytest.approx(whole["val"]["loss"], rel=1e-2)
     assert not (go.folder / "cached" / "features").exists()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import main
-from finegrain.cells import CellFiles, CellResult
+from finegrain.cells import Cell, CellFiles, CellResult
 from finegrain.compare import compare
 from finegrain.errors import ConfigError, DataError
 from finegrain.metrics.repeated import Judged
@@ -41,7 +41,7 @@ def write_evaluation(
                 labels=labels,
                 probabilities=probabilities,
             )
-            files.save(CellResult(judged=judged, seconds=1.0, hashes={}))
+            files.save(Cell(seed=seed, fold=fold), CellResult(judged=judged, seconds=1.0, hashes={}))
     return path
 
 

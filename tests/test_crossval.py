@@ -18,6 +18,7 @@ from finegrain.crossval import Protocol, make_plan
 from finegrain.data import splits
 from finegrain.errors import DataError
 from finegrain.features import probe
+from finegrain.features.views import evaluation_views
 from tests import tiny_recipe
 
 HEAD = ["tuning.probe_first=false", "augment.preset=none", "augment.mixup=0"]
@@ -65,7 +66,7 @@ def test_what_is_finished_is_not_computed_again(go, monkeypatch, capsys):
     first, table, calls = cells("out"), Path("out/results.csv").read_bytes(), []
     assert len(table.splitlines()) == 5
     choose = probe.choose_head
-    monkeypatch.setattr("finegrain.crossval.choose_head", lambda *a: calls.append(1) or choose(*a))
+    monkeypatch.setattr("finegrain.judges.choose_head", lambda *a: calls.append(1) or choose(*a))
     assert go("head", "out", "folds=2", "seeds=2") == 0
     assert not calls
     damaged, lost = sorted(Path("out/cells").iterdir())[:2]
@@ -136,7 +137,7 @@ def test_nothing_is_fitted_on_held_out_images(go, monkeypatch):
         fitted.append(found.head.weight.numpy().copy())
         return found
 
-    monkeypatch.setattr("finegrain.crossval.choose_head", note)
+    monkeypatch.setattr("finegrain.judges.choose_head", note)
     assert go("head", "out", "folds=2", "seeds=1") == 0
     recipe = config.load("head.py")
     data = splits.build(recipe.data, recipe.data.table())
@@ -148,6 +149,31 @@ def test_nothing_is_fitted_on_held_out_images(go, monkeypatch):
     assert go("head", "other", "folds=2", "seeds=1") == 0
     np.testing.assert_array_equal(fitted[0], fitted[2])
     assert not np.array_equal(fitted[1], fitted[3])
+
+
+def test_a_head_is_fitted_on_plain_images_whatever_is_judged(go, monkeypatch):
+    fitted: list[np.ndarray] = []
+    choose = probe.choose_head
+
+    def note(*arguments):
+        found = choose(*arguments)
+        fitted.append(found.head.weight.numpy().copy())
+        return found
+
+    monkeypatch.setattr("finegrain.judges.choose_head", note)
+
+    def said(out: str, views: str) -> np.ndarray:
+        assert go("head", out, "folds=2", "seeds=1", f"evaluation.views={views}") == 0
+        return CellFiles(Path(out, "cells"), evaluation=digest(out)).load(Cell(seed=0, fold=0)).judged.probabilities
+
+    plain, both, crops = said("plain", "plain"), said("both", "flip"), said("crops", "five_crop")
+    monkeypatch.setattr("finegrain.judges.evaluation_views", lambda *words: evaluation_views(*words)[1:])
+    mirrored = said("mirrored", "flip")
+    for weight in fitted[2::2]:
+        np.testing.assert_array_equal(weight, fitted[0])
+    np.testing.assert_allclose(both, (plain + mirrored) / 2, atol=1e-6)
+    assert not np.allclose(plain, mirrored, atol=1e-4)
+    assert not np.allclose(plain, crops, atol=1e-4)
 
 
 def test_a_plan_depends_on_the_seed_and_keeps_the_splits_apart(go):

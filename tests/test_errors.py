@@ -47,7 +47,7 @@ def test_what_could_upset_a_terminal_is_escaped(text: str, shown: str) -> None:
 
 def test_every_error_of_a_user_ends_with_exit_code_2() -> None:
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
-    assert len(kinds) == 8
+    assert len(kinds) == 9
     for kind in kinds:
         assert issubclass(kind, FinegrainError)
         assert kind("message").exit_code == 2

@@ -171,9 +171,12 @@ def test_a_run_may_start_at_a_linear_probe(images: Path, tmp_path: Path):
     assert losses["false"] > 0.5
 
 
-def test_predictions_over_mirror_images_are_said_to_be(images: Path, tmp_path: Path):
-    assert go(images, tmp_path / "run", "train", "evaluation.flip=true") == 0
-    assert "mirror image" in (tmp_path / "run" / "report.md").read_text()
+@pytest.mark.parametrize(
+    ("views", "said"), [("flip", "mirror image"), ("five_crop", "five crops"), ("multi_scale", "several scales")]
+)
+def test_predictions_over_several_views_are_said_to_be(images: Path, tmp_path: Path, views: str, said: str):
+    assert go(images, tmp_path / "run", "train", "train.max_steps=1", f"evaluation.views={views}") == 0
+    assert said in (tmp_path / "run" / "report.md").read_text()
 
 
 def test_a_wrong_model_is_met_before_the_images_are_read(images: Path, tmp_path: Path, capsys):

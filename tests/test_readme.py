@@ -8,6 +8,7 @@ import pytest
 
 import main
 from finegrain import config
+from finegrain.ranges import is_range
 from finegrain.storage import locate
 
 ROOT = Path(__file__).parent.parent
@@ -49,7 +50,8 @@ def test_a_comparison_asks_for_finished_evaluations(capsys: pytest.CaptureFixtur
 def without_missing_weights(words: list[str]) -> list[str]:
     """Overrides that take random weights where the command's are not on this machine."""
     recipe = config.load(words[words.index("--config") + 1])
-    config.override(recipe, [word for word in words if "." in word.partition("=")[0] and "=" in word])
+    fields = [word for word in words if "." in word.partition("=")[0] and "=" in word]
+    config.override(recipe, [word for word in fields if not is_range(recipe, word)])
     if recipe.model.weights is None or locate(recipe.model.weights).exists():
         return []
     return ["model.weights=none", *([] if recipe.model.name else ["model.name=timm/test_resnet"])]

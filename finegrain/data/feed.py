@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from finegrain.data.base import Sample
@@ -48,15 +49,14 @@ class Feed(Protocol):
 
 
 class ImageFeed:
-    """Normalised images float32 [B, 3, S, S], and their mirror images where they are asked for."""
+    """Normalised images float32 [B, 3, S, S], as many views as the loader's transform makes."""
 
-    def __init__(self, loader: Loader, *, preprocessing: Preprocessing, runtime: Runtime, flip: bool = False) -> None:
-        """Feed what `loader` loads to a model of this preprocessing; `flip` adds a second view, mirrored."""
+    def __init__(self, loader: Loader, *, preprocessing: Preprocessing, runtime: Runtime) -> None:
+        """Feed what `loader` loads to a model of this preprocessing."""
         self.samples, self.batch_size = loader.samples, loader.batch_size
         self._loader = loader
         self._preprocessing = preprocessing
         self._runtime = runtime
-        self._flip = flip
 
     def __len__(self) -> int:
         """Steps of an epoch."""
@@ -65,6 +65,6 @@ class ImageFeed:
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Inputs]:
         """The steps of `epoch` from `start_step` on; raises DataError where an image cannot be read."""
         for batch in self._loader.epoch(epoch, start_step):
-            images = normalize(self._runtime.place_images(batch.images), self._preprocessing)
-            views = (images, images.flip(3)) if self._flip else (images,)
-            yield Inputs(views=views, labels=batch.labels, indices=batch.indices)
+            squares = torch.split(batch.images, batch.images.shape[3], dim=2)
+            views = [normalize(self._runtime.place_images(square), self._preprocessing) for square in squares]
+            yield Inputs(views=tuple(views), labels=batch.labels, indices=batch.indices)

@@ -30,7 +30,7 @@ class Batch:
     """Images of one step."""
 
     images: Tensor
-    """uint8 [B, 3, S, S], channels last in memory."""
+    """uint8 [B, 3, S, S], or [B, 3, V·S, S] with V views below each other, channels last in memory."""
     labels: Tensor
     """int64 [B]."""
     indices: Tensor
@@ -53,7 +53,7 @@ class Loader:
     Args:
         samples: What to load.
         source: Reads a sample's pixels.
-        transform: An Albumentations pipeline to uint8 [S, S, 3].
+        transform: What is done to pixels.
         batch_size: Images of a batch; the last may have fewer.
         seed: Of order and transform.
         train: Shuffle, and leave a last single image out.

@@ -1,9 +1,9 @@
-"""Albumentations pipelines, uint8 [H, W, 3] to uint8 [S, S, 3]; only here is it imported."""
+"""What is done to pixels, uint8 [H, W, 3] to uint8 [S, S, 3]; only here is Albumentations imported."""
 
 import os
+import random
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -32,13 +32,45 @@ _LONGEST_ASPECT = 4
 """Before the evaluation resize an image is cut to this ratio of its sides, so that 20000×1 cannot fill the memory."""
 
 
-def eval_pipeline(*, image_size: int, resize_size: int, interpolation: Interpolation) -> A.Compose:
-    """Resize the short side to `resize_size` and cut the central square of `image_size`.
+class EvalView(NamedTuple):
+    """A square that evaluation shows of an image."""
 
-    Pixels are those of torchvision's and timm's own evaluation transforms, bit by bit.
+    resize_size: int
+    """Short side of the image in pixels before the square is cut."""
+    down: int = 0
+    """Where the square lies in the central square of this side: −1 at the top, 0 in the middle, 1 at the bottom."""
+    right: int = 0
+    """The same from left to right."""
+    mirrored: bool = False
+    """Whether left and right are exchanged."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EvalPipeline:
+    """Resize the short side and cut squares of `image_size`, V `views` of the image, one below the other.
+
+    Pixels of the central square are those of torchvision's and timm's own evaluation transforms, bit by bit.
     """
-    resize = A.Lambda(image=partial(_resize_short_side, size=resize_size, interpolation=interpolation))
-    return A.Compose([resize, A.Lambda(image=partial(_center_crop, size=image_size))])
+
+    image_size: int
+    interpolation: Interpolation
+    views: tuple[EvalView, ...]
+
+    def __call__(self, *, image: Pixels) -> dict[str, Any]:
+        """`image` [H, W, 3] as [V·S, S, 3] under the key `image`."""
+        sizes = dict.fromkeys(view.resize_size for view in self.views)
+        resized = {size: _resize_short_side(image, size=size, interpolation=self.interpolation) for size in sizes}
+        return {"image": np.concatenate([self._square(resized[view.resize_size], view) for view in self.views])}
+
+    def set_random_state(self, random_generator: np.random.Generator, py_random: random.Random) -> None:
+        """Nothing is drawn."""
+
+    def _square(self, pixels: Pixels, view: EvalView) -> Pixels:
+        (height, width), side = pixels.shape[:2], self.image_size
+        room = view.resize_size - side
+        top, left = round((height - side + view.down * room) / 2), round((width - side + view.right * room) / 2)
+        square = pixels[top : top + side, left : left + side]
+        return square[:, ::-1] if view.mirrored else square
 
 
 def train_pipeline(
@@ -155,7 +187,7 @@ class ColorJitter(A.ColorJitter):  # type: ignore[misc]
         return changed
 
 
-def _resize_short_side(pixels: Pixels, *, size: int, interpolation: Interpolation, **_: Any) -> Pixels:
+def _resize_short_side(pixels: Pixels, *, size: int, interpolation: Interpolation) -> Pixels:
     """Torchvision's and timm's `Resize(size)` of a PIL image: same rounding, same filter."""
     height, width = pixels.shape[:2]
     longest = _LONGEST_ASPECT * min(height, width)
@@ -164,10 +196,6 @@ def _resize_short_side(pixels: Pixels, *, size: int, interpolation: Interpolatio
     short = min(height, width)
     shape = (size * width // short, size * height // short)
     return np.asarray(PIL.Image.fromarray(pixels).resize(shape, _PILLOW[interpolation]))
-
-
-def _center_crop(pixels: Pixels, *, size: int, **_: Any) -> Pixels:
-    return _center_cut(pixels, size, size)
 
 
 def _center_cut(pixels: Pixels, height: int, width: int) -> Pixels:

@@ -1,7 +1,7 @@
 """What is done to an image between the decoder and the network: augmentation, evaluation transform, normalisation."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Literal, NamedTuple, Protocol
 
@@ -13,13 +13,14 @@ from torchvision.transforms import v2
 
 from finegrain.config import Count, Fraction, NonNegative, Range
 from finegrain.data import pipelines
+from finegrain.data.pipelines import EvalView
 from finegrain.errors import ConfigError, fault
 from finegrain.preprocessing import Preprocessing
 from finegrain.runtime import seed_of
 
 
 class Transform(Protocol):
-    """An Albumentations pipeline that turns uint8 [H, W, 3] into uint8 [S, S, 3]."""
+    """Turns uint8 [H, W, 3] into uint8 [S, S, 3], or [V·S, S, 3] with V views of the image below each other."""
 
     def __call__(self, *, image: NDArray[np.uint8]) -> dict[str, Any]:
         """The transformed image under the key `image`."""
@@ -37,6 +38,12 @@ class Strength(NamedTuple):
     color_jitter: float
     coarse_dropout: float
 
+
+Views = Literal["plain", "flip", "five_crop", "multi_scale"]
+"""What evaluation looks at of an image; see `eval_views`."""
+
+ZOOM = 0.875
+"""Between the scales of `multi_scale`; 224 / 256, the usual crop of evaluation."""
 
 PRESETS = {
     "weak": Strength(min_scale=0.5, color_jitter=0.0, coarse_dropout=0.0),
@@ -158,19 +165,42 @@ class BatchMix:
             return mixed, targets
 
 
-def eval_transform(preprocessing: Preprocessing) -> Transform:
-    """The pipeline of evaluated images: resize of the short side, central square.
+def eval_transform(preprocessing: Preprocessing, views: Sequence[EvalView] = ()) -> Transform:
+    """The pipeline of evaluated images: resize of the short side, central square, or `views` of `eval_views`.
 
     Raises:
         ConfigError: The resized image would be smaller than what the model sees.
     """
     _check_resize_size(preprocessing.resize_size, preprocessing.image_size)
-    pipeline: Transform = pipelines.eval_pipeline(
+    return pipelines.EvalPipeline(
         image_size=preprocessing.image_size,
-        resize_size=preprocessing.resize_size,
         interpolation=preprocessing.interpolation,
+        views=tuple(views) or eval_views(preprocessing, "plain"),
     )
-    return pipeline
+
+
+def eval_views(preprocessing: Preprocessing, views: Views) -> tuple[EvalView, ...]:
+    """What evaluation looks at of an image, each a square of the size that the model sees.
+
+    - plain: the central square of the image resized to `resize_size`.
+    - flip: the same, and its mirror image.
+    - five_crop: centre and corners of the central square of side `resize_size`; where that is no larger than what the
+      model sees, of side `image_size` / 0.875. The five of the ten crops of Krizhevsky, Sutskever & Hinton, NeurIPS
+      2012, that are not mirrored.
+    - multi_scale: the centre with the short side resized to 1, 0.875 and 1 / 0.875 times `resize_size`, never below
+      `image_size`: two views where the model sees the whole short side.
+    """
+    size, resize = preprocessing.image_size, preprocessing.resize_size
+    plain = EvalView(resize)
+    if views == "flip":
+        return plain, plain._replace(mirrored=True)
+    if views == "five_crop":
+        larger = resize if resize > size else round(size / ZOOM)
+        places = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
+        return tuple(EvalView(larger, down, right) for down, right in places)
+    if views == "multi_scale":
+        return tuple(dict.fromkeys(map(EvalView, (resize, max(round(resize * ZOOM), size), round(resize / ZOOM)))))
+    return (plain,)
 
 
 def normalize(images: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -10,20 +10,28 @@ from torch import nn
 from tqdm import tqdm
 
 from finegrain.data.feed import Feed
+from finegrain.data.transforms import Views
 from finegrain.runtime import Runtime
+
+_IN_WORDS = {
+    "flip": "an image and its mirror image",
+    "five_crop": "five crops of an image, the centre and the corners",
+    "multi_scale": "the centre of an image at several scales",
+}
 
 
 @dataclass(kw_only=True, slots=True)
 class EvaluationConfig:
     """How images are judged, in validation as in the test."""
 
-    flip: bool = False
-    """Average the probabilities of each image and its mirror image: twice the time, often a little better."""
+    views: Views = "plain"
+    """What probabilities are averaged over: an image alone; with its mirror image; its centre and corners; its centre
+    at several scales. Each view takes the time of one image; see `data.transforms.eval_views`."""
 
     def notes(self) -> list[str]:
         """What a reader of the numbers must know."""
-        both = "Each prediction is the average over an image and its mirror image (evaluation.flip)."
-        return [both] if self.flip else []
+        views = _IN_WORDS.get(self.views)
+        return [f"Each prediction is the average over {views} (evaluation.views={self.views})."] if views else []
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -119,6 +119,7 @@ class Trainer:
         self.best = Best(mode="min" if self.config.monitor == "loss" else "max", patience=self.config.patience)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self._losses: list[tuple[Tensor, list[str]]] = []
+        self._resumed = time.monotonic()
 
     @property
     def evaluated_model(self) -> nn.Module:
@@ -144,7 +145,7 @@ class Trainer:
         self._resumed = time.monotonic()
         while not self.finished:
             if not self._steps_used_up:
-                self._train_epoch(train)
+                self.train_epoch(train)
             self._finish_epoch(self._validate(val), on_epoch)
         return self.progress.history
 
@@ -158,7 +159,8 @@ class Trainer:
     def _steps_used_up(self) -> bool:
         return self.config.max_steps is not None and self.progress.step >= self.config.max_steps
 
-    def _train_epoch(self, feed: Feed) -> None:
+    def train_epoch(self, feed: Feed) -> None:
+        """Take the steps that are left of the current epoch, and leave `progress` at its end; `fit` does the rest."""
         self.model.train()
         progress = self.progress
         steps = feed.epoch(progress.epoch, start_step=progress.batch)

@@ -1,4 +1,4 @@
-"""Ways to look at an image, each with a key of its own: as in evaluation, mirrored, or by chance."""
+"""Ways to look at an image, each with a key of its own: as in evaluation, another square of it, or by chance."""
 
 import hashlib
 import random
@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from finegrain.data.transforms import AugmentConfig, Transform, eval_transform
+from finegrain.data.pipelines import EvalView
+from finegrain.data.transforms import AugmentConfig, Transform, Views, eval_transform, eval_views
 from finegrain.preprocessing import Preprocessing
 from finegrain.runtime import seed_of
 
@@ -39,16 +40,18 @@ class Plain:
 
 
 @dataclass(frozen=True, slots=True)
-class Mirrored:
-    """As in evaluation, left and right exchanged."""
+class Shown:
+    """Another square of the image."""
+
+    square: EvalView
 
     def key(self, image: bytes) -> bytes:
-        """Of the image and the word."""
-        return hashlib.sha256(image + b"mirrored").digest()
+        """Of the image and of where the square lies."""
+        return hashlib.sha256(image + repr(tuple(self.square)).encode()).digest()
 
     def transform(self, preprocessing: Preprocessing) -> Transform:
-        """Evaluation's, then a flip."""
-        return _Flipped(eval_transform(preprocessing))
+        """Evaluation's, of this square."""
+        return eval_transform(preprocessing, (self.square,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,17 +71,10 @@ class Drawn:
         return _DrawnByContent(self.augment.train_transform(preprocessing), seed_of(self.seed, "view", self.number))
 
 
-class _Flipped:
-    """A transform, then a flip."""
-
-    def __init__(self, transform: Transform) -> None:
-        self._transform = transform
-
-    def __call__(self, *, image: NDArray[np.uint8]) -> dict[str, Any]:
-        return {"image": self._transform(image=image)["image"][:, ::-1]}
-
-    def set_random_state(self, random_generator: np.random.Generator, py_random: random.Random) -> None:
-        """Nothing is drawn."""
+def evaluation_views(preprocessing: Preprocessing, views: Views) -> tuple[View, ...]:
+    """The views that evaluation averages over; one that is `Plain` keeps the key of `Plain`."""
+    (plain,) = eval_views(preprocessing, "plain")
+    return tuple(Plain() if square == plain else Shown(square) for square in eval_views(preprocessing, views))
 
 
 class _DrawnByContent:

@@ -12,8 +12,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from finegrain.errors import NumericsError, fault
-from finegrain.metrics.classification import checked_probabilities
 from finegrain.metrics.intervals import wilson
+from finegrain.metrics.probabilities import checked_probabilities
 
 Probabilities = NDArray[np.floating[Any]]
 

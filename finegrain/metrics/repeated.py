@@ -11,6 +11,7 @@ from finegrain.errors import DataError, fault
 from finegrain.metrics.classification import ClassificationMetrics, evaluate_predictions
 from finegrain.metrics.crossed import crossed_interval
 from finegrain.metrics.intervals import wilson
+from finegrain.metrics.selection import risk_coverage
 from finegrain.metrics.statistics import (
     Interval,
     Spread,
@@ -92,6 +93,10 @@ class RepeatedMetrics:
     auroc: Score | None
     """None where a cell has none."""
     loss: Score
+    ece: Score
+    brier: Score
+    risk: tuple[float, ...]
+    """Share of wrong answers where only each cell's surest are given, at `selection.COVERAGES`; mean over the cells."""
     of_images: Interval | None
     """95 % for mean top-1, over other test images with these trainings: stratified bootstrap."""
     of_both: Interval | None
@@ -132,6 +137,9 @@ def summarise(judged: Sequence[Judged], *, num_classes: int, draws: int = 10_000
         macro_f1=score(lambda cell: cell.macro_f1),
         auroc=score(lambda cell: cell.auroc or 0.0) if has_auroc else None,
         loss=score(lambda cell: cell.loss),
+        ece=score(lambda cell: cell.ece),
+        brier=score(lambda cell: cell.brier),
+        risk=_mean_risk(judged),
         of_images=bootstrap_interval(hits.mean(0), labels, draws=draws),
         of_both=_of_both(hits, labels, draws),
         per_class=_per_class(hits, labels, num_classes),
@@ -175,6 +183,12 @@ def judged_ratio(judged: Sequence[Judged]) -> float:
     if len({cell.paths for cell in judged}) == 1:
         return 0.0
     return float(np.mean([len(cell.paths) / cell.trained_images for cell in judged]))
+
+
+def _mean_risk(judged: Sequence[Judged]) -> tuple[float, ...]:
+    """Each cell's own curve first: confidences of different models have no common order."""
+    curves = [risk_coverage(cell.probabilities.max(1), cell.hits).read_off() for cell in judged]
+    return tuple(np.mean(curves, axis=0).tolist())
 
 
 def _of_both(hits: NDArray[np.bool_], labels: NDArray[np.int64], draws: int) -> Interval | None:

@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 
-from finegrain.metrics.classification import checked_probabilities
 from finegrain.metrics.intervals import wilson
-from finegrain.metrics.statistics import finite, matching, require_confidence
+from finegrain.metrics.probabilities import checked_probabilities
+from finegrain.metrics.statistics import ROUNDING, finite, matching, require_confidence
 
 Probabilities = NDArray[np.floating[Any]]
+
+COVERAGES = tuple(step / 20 for step in range(1, 21))
+"""Where curves are read off. Below a twentieth of the images the risk is chance."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -27,6 +30,11 @@ class RiskCoverage:
     """Share of those answered that is wrong [P]; the last is 1 − top1."""
     aurc: float
     """Mean risk over the coverages 1/N, 2/N, ... 1; images of one confidence come in random order. 0 is best."""
+
+    def read_off(self) -> tuple[float, ...]:
+        """The risk of answering at least each of `COVERAGES`, and as little more as equal confidences allow."""
+        points = np.searchsorted(self.coverage, np.array(COVERAGES) - ROUNDING)
+        return tuple(self.risk[points].tolist())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

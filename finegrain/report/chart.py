@@ -58,7 +58,7 @@ class Line:
     @property
     def path(self) -> str:
         """The line as an SVG path, interrupted where a value is missing."""
-        return _path(self.points)
+        return joined(self.points)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,11 +129,11 @@ def _chart(axis: Axis, history: Sequence[Row], best_epoch: int | None, behind: S
         x_ticks=tuple((x(tick), f"{tick:g}") for tick in x_ticks if epochs[0] <= tick <= epochs[-1]),
         y_ticks=tuple((y(tick), f"{tick:g}") for tick in y_ticks),
         best_x=None if best_epoch is None or not epochs[0] <= best_epoch <= epochs[-1] else x(best_epoch),
-        faint=tuple((number, _path(place(at, values))) for number, at, values in others),
+        faint=tuple((number, joined(place(at, values))) for number, at, values in others),
     )
 
 
-def _path(points: Points) -> str:
+def joined(points: Sequence[tuple[float, float] | None]) -> str:
     """The points joined as an SVG path, interrupted where one is missing."""
     words, pen_down = [], False
     for point in points:

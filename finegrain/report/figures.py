@@ -1,4 +1,4 @@
-"""Pictures for slides and papers, as PNG: the curves, the confusion matrix, and the cells of a repeated evaluation."""
+"""Pictures as PNG: curves, confusion matrices, the cells of a repeated evaluation and range tests."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -82,6 +82,27 @@ def cells_png(groups: Sequence[Group]) -> bytes:
     margin = 0.08 * (max(scores) - min(scores)) or 1.0  # a bar would draw the axis down to 0
     axes.set_ylim(min(scores) - margin, max(scores) + margin)
     axes.grid(axis="y", alpha=0.25)
+    return _png(figure)
+
+
+def lr_range_png(
+    rates: Sequence[float], losses: Sequence[float], curve: Sequence[float], *, suggestion: float | None
+) -> bytes:
+    """The loss of each step of a range test over its learning rate [T], and the smoothed curve; suggestion dashed."""
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(rates, losses, color="0.7", linewidth=0.8, label="each step")
+    axes.plot(rates, curve, color="tab:blue", label="smoothed")
+    if suggestion is not None:
+        axes.axvline(suggestion, color="tab:orange", linestyle="--", label=f"steepest, {suggestion:.1e}")
+    axes.set_xscale("log")
+    low, start = min(curve), curve[0]
+    margin = 0.5 * (start - low) or 1.0  # the explosion at the end would press the rest flat
+    axes.set_ylim(low - 0.3 * margin, start + margin)
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("train loss, nats")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
     return _png(figure)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from finegrain.errors import printable
 from finegrain.metrics.confusion import most_confused
 from finegrain.report.chart import FRAME, charts, readings
+from finegrain.report.confidence_chart import confidence_charts
+from finegrain.report.confidence_words import promises
 from finegrain.report.confusion import matrix
 from finegrain.report.escape import one_line
 from finegrain.report.record import Mistake, Record
@@ -50,6 +52,8 @@ def _content(record: Record) -> dict[str, Any]:
         "charts": drawn,
         "readings": [readings(chart, epochs) for chart in drawn],
         "resting": epochs.index(record.best_epoch) if record.best_epoch in epochs else -1,
+        "confidence_charts": confidence_charts(record.confidence) if record.confidence else (),
+        "promises": promises(record.confidence) if record.confidence else (),
         "confused": most_confused(record.test.confusion, MOST_CONFUSED_SHOWN),
         "matrix": matrix(record.test.confusion, names),
         "classes": sorted(record.test.per_class, key=lambda row: (row.n == 0, row.f1)),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finegrain.metrics.classification import ClassificationMetrics
+from finegrain.metrics.confidence import Confidence
 
 
 class Predictions(Protocol):
@@ -77,6 +78,8 @@ class Record:
     splits: Mapping[str, SplitRecord]
     """By split: `train`, `val`, `test`."""
     val: ClassificationMetrics | None = None
+    confidence: Confidence | None = None
+    """What the probabilities are worth; None where there was no val split to fit anything on."""
     history: Sequence[Mapping[str, float]] = ()
     """One row an epoch: epoch, train_loss, eval_loss, eval_top1, eval_top5, lr; empty where nothing was trained."""
     best_epoch: int | None = None

@@ -8,8 +8,10 @@ import numpy as np
 
 from finegrain.errors import printable
 from finegrain.metrics.repeated import ClassScore, Score
+from finegrain.metrics.selection import COVERAGES
 from finegrain.report.cells_chart import by_seed, mean_history, strips
 from finegrain.report.chart import FRAME, charts, readings
+from finegrain.report.confidence_chart import risk_chart
 from finegrain.report.confusion import matrix
 from finegrain.report.escape import one_line
 from finegrain.report.format import MISSING, decimal, interval, percent, points
@@ -48,6 +50,8 @@ def _content(record: RepeatedRecord) -> dict[str, Any]:
         "measures": _measures(record),
         "strips": strips(by_seed(record.judged, [cell.top1 for cell in metrics.cells])),
         "heat": _heat(record),
+        "risk_chart": risk_chart(metrics.risk),
+        "half": metrics.risk[COVERAGES.index(0.5)],
         "confused": metrics.confused[:MOST_CONFUSED_SHOWN],
         "matrix": matrix(metrics.confusion, names) | {"unit": "answers"},
         "classes": [_class_row(record, row, names) for row in classes],
@@ -86,6 +90,8 @@ def _measures(record: RepeatedRecord) -> list[dict[str, str]]:
     rows.append(
         _number("log-loss, nats", metrics.loss, [cell.loss for cell in metrics.cells], digits=3, highest=math.inf)
     )
+    rows.append(_number("Brier score", metrics.brier, [cell.brier for cell in metrics.cells], digits=3, highest=2.0))
+    rows.append(_share("expected calibration error", metrics.ece, [cell.ece for cell in metrics.cells]))
     return rows
 
 

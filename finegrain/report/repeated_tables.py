@@ -4,16 +4,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from finegrain.metrics.repeated import Score
+from finegrain.metrics.selection import COVERAGES
 from finegrain.report.escape import csv_cell, one_line
 from finegrain.report.repeated_record import RepeatedRecord
 from finegrain.report.tables import csv_text, json_text
 
 RESULTS = (
-    "seed", "fold", "images", "trained_images", "top1", "top5", "macro_f1", "auroc", "loss",
+    "seed", "fold", "images", "trained_images", "top1", "top5", "macro_f1", "auroc", "loss", "ece", "brier",
     "weights", "train_sha256", "val_sha256", "test_sha256",
 )  # fmt: skip
 COSTS = ("seed", "fold", "seconds", "epochs", "images_seen", "images_per_second")
-SCORES = ("top1", "top5", "macro_f1", "auroc", "loss")
+SCORES = ("top1", "top5", "macro_f1", "auroc", "loss", "ece", "brier")
 """What has a mean over the cells, in the order it is written."""
 CONFUSED_KEPT = 100
 """metrics.json names this many pairs of classes."""
@@ -64,6 +65,7 @@ def metrics_json(record: RepeatedRecord) -> str:
         "images": metrics.images,
         "cells": [{"seed": cell.seed, "fold": cell.fold} for cell in record.judged],
         **{name: _score(record, name) for name in SCORES},
+        "risk_coverage": {"coverage": COVERAGES, "risk": metrics.risk},
         "per_class": _per_class(record),
         "confused": _confused(record),
         "weights": one_line(record.weights),

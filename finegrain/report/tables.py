@@ -5,6 +5,7 @@ import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ def metrics_json(record: Record) -> str:
         "num_classes": len(record.class_names),
         "val": record.val.as_dict() if record.val else None,
         "test": record.test.as_dict(),
+        "calibration": asdict(record.confidence) if record.confidence else None,
         "test_evaluations": record.test_evaluations,
         "best_epoch": record.best_epoch,
         "parameters": {"total": record.parameters.total, "trainable": record.parameters.trainable},

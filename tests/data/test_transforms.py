@@ -2,6 +2,8 @@
 
 import pickle
 import random
+from dataclasses import replace
+from typing import get_args
 
 import albumentations as A
 import cv2
@@ -15,7 +17,7 @@ from torchvision.transforms import InterpolationMode, v2
 
 from finegrain import config
 from finegrain.data.pipelines import ColorJitter, Resize
-from finegrain.data.transforms import PRESETS, AugmentConfig, Transform, eval_transform, normalize
+from finegrain.data.transforms import PRESETS, AugmentConfig, Transform, Views, eval_transform, eval_views, normalize
 from finegrain.errors import ConfigError
 from finegrain.preprocessing import Preprocessing
 
@@ -37,6 +39,52 @@ def test_evaluation_equals_torchvision_bit_by_bit(interpolation, shape):
     reference = v2.Compose([v2.Resize(40, interpolation=mode), v2.CenterCrop(32)])
     expected = np.asarray(reference(Image.fromarray(photo(*shape))))
     assert np.array_equal(run(eval_transform(prep), photo(*shape)), expected)
+
+
+def squares(prep: Preprocessing, views: str, pixels: np.ndarray) -> list[np.ndarray]:
+    """The views of `pixels`, in their order."""
+    shown = run(eval_transform(prep, eval_views(prep, views)), pixels)
+    return np.split(shown, len(shown) // prep.image_size)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (64, 97), (301, 140)])
+def test_five_crops_are_torchvisions_of_the_central_square(shape):
+    pixels = photo(*shape)
+    centre = Image.fromarray(run(eval_transform(replace(SMALL, image_size=40)), pixels))
+    *corners, middle = v2.FiveCrop(32)(centre)
+    found = squares(SMALL, "five_crop", pixels)
+    assert len(found) == 5
+    for ours, theirs in zip(found[1:], corners, strict=True):
+        assert np.array_equal(ours, np.asarray(theirs))
+    assert np.array_equal(found[0], run(eval_transform(SMALL), pixels))
+    if shape[0] == shape[1]:
+        assert np.array_equal(found[0], np.asarray(middle))
+
+
+def test_five_crops_of_a_model_that_sees_all_are_of_a_larger_image():
+    prep = replace(SMALL, image_size=35, resize_size=35)
+    found, larger = squares(prep, "five_crop", photo()), replace(prep, resize_size=40)
+    assert all(np.array_equal(a, b) for a, b in zip(found, squares(larger, "five_crop", photo()), strict=True))
+
+
+def test_a_mirrored_view_is_the_mirrored_plain_one():
+    plain, mirrored = squares(SMALL, "flip", photo())
+    assert np.array_equal(plain, run(eval_transform(SMALL), photo()))
+    assert np.array_equal(mirrored, plain[:, ::-1])
+
+
+@pytest.mark.parametrize(("resize", "sizes"), [(40, [40, 35, 46]), (34, [34, 32, 39]), (32, [32, 37])])
+def test_scales_are_those_of_other_resizes(resize: int, sizes: list[int]):
+    prep = replace(SMALL, resize_size=resize)
+    found = squares(prep, "multi_scale", photo())
+    expected = [run(eval_transform(replace(prep, resize_size=size)), photo()) for size in sizes]
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("views", get_args(Views))
+@pytest.mark.parametrize("shape", ODD_SHAPES)
+def test_views_of_odd_shapes_are_whole(views, shape):
+    assert {square.shape for square in squares(SMALL, views, photo(*shape))} == {(32, 32, 3)}
 
 
 def test_evaluation_and_normalisation_equal_timm():

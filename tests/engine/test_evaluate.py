@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from finegrain.data.base import Sample
 from finegrain.data.feed import ImageFeed
 from finegrain.data.loader import Loader
-from finegrain.data.transforms import eval_transform, normalize
+from finegrain.data.transforms import Views, eval_transform, eval_views, normalize
 from finegrain.engine.evaluate import Predictions, predict
 from finegrain.preprocessing import Preprocessing
 from finegrain.runtime import Runtime
@@ -120,11 +120,13 @@ def test_flipping_averages_the_softmax_of_both_views() -> None:
 
     plain = Preprocessing(image_size=8, resize_size=8, mean=(0, 0, 0), std=(1, 1, 1), interpolation="bilinear")
     samples = [Sample(path=f"{number}", label=0) for number in range(5)]
-    load = Loader(samples, source=Halves(), transform=eval_transform(plain), batch_size=2, seed=0, train=False)
-    once, both = (
-        predict(Lopsided(), ImageFeed(load, preprocessing=plain, runtime=CPU, flip=flip), runtime=CPU, title="")
-        for flip in (False, True)
-    )
-    once, both = once.probabilities, both.probabilities
+
+    def seen(views: Views) -> NDArray[np.float64]:
+        transform = eval_transform(plain, eval_views(plain, views))
+        load = Loader(samples, source=Halves(), transform=transform, batch_size=2, seed=0, train=False)
+        feed = ImageFeed(load, preprocessing=plain, runtime=CPU)
+        return predict(Lopsided(), feed, runtime=CPU, title="").probabilities
+
+    once, both = seen("plain"), seen("flip")
     assert not np.allclose(once, 1 / 3)
     np.testing.assert_allclose(both, (once + 1 / 3) / 2, atol=1e-12)  # the mirror image is dark on the left

@@ -8,7 +8,7 @@ from finegrain.data.loader import Loader
 from finegrain.data.transforms import AugmentConfig, eval_transform
 from finegrain.features.extract import extract
 from finegrain.features.feed import CachedFeed
-from finegrain.features.views import Drawn, Mirrored, Plain
+from finegrain.features.views import Drawn, Plain, evaluation_views
 
 COUNT = 9
 PLAIN = Plain()
@@ -59,6 +59,7 @@ def test_in_training_views_take_turns(made) -> None:
 
 def test_otherwise_all_views_come_at_once(made) -> None:
     make, _ = made
-    features, feed = make([Plain(), Mirrored()], batch_size=4, train=False)
+    views = evaluation_views(classifier().preprocessing, "flip")
+    features, feed = make(views, batch_size=4, train=False)
     seen = [torch.cat(rows) for rows in zip(*(step.views for step in feed.epoch(0)), strict=True)]
     assert torch.equal(torch.stack(seen, 1), features.values)

@@ -23,7 +23,7 @@ from finegrain.features import keys
 from finegrain.features.cache import FeatureCache
 from finegrain.features.extract import Features, extract
 from finegrain.features.inference import frozen
-from finegrain.features.views import Drawn, Mirrored, Plain
+from finegrain.features.views import Drawn, Plain, evaluation_views
 
 COUNT = 10
 
@@ -323,7 +323,7 @@ def test_other_draws_are_other_views(setting, change) -> None:
 
 
 def test_the_mirrored_view_is_of_the_mirrored_image(setting) -> None:
-    setting.options["views"] = [Plain(), Mirrored()]
+    setting.options["views"] = evaluation_views(setting.classifier.preprocessing, "flip")
     plain, mirrored = setting.extract().values.unbind(1)
     assert not torch.allclose(plain, mirrored, rtol=1e-2)
     model = setting.classifier.eval()

@@ -33,6 +33,8 @@ def test_hand_computed() -> None:
     assert metrics.macro_f1 == pytest.approx((2 / 3 + 0.8) / 2)
     assert metrics.auroc == 1.0
     assert metrics.confusion.tolist() == [[1, 1], [0, 2]]
+    assert metrics.brier == pytest.approx(2 * (0.04 + 0.36 + 0.01 + 0.09) / 4)
+    assert metrics.ece == pytest.approx((0.2 + 0.6 + 0.1 + 0.3) / 4)  # each image alone in its bin
 
 
 @pytest.mark.parametrize(("n", "k"), [(40, 2), (60, 3), (300, 7)])

@@ -51,6 +51,16 @@ def test_loss_is_that_of_the_probabilities() -> None:
     assert found.loss.spread.mean == pytest.approx((9 * right + 3 * wrong) / 12)
 
 
+def test_confidence_is_judged_cell_by_cell() -> None:
+    found = summarise(HALVES, num_classes=CLASSES, draws=100)
+    # All confidences are 0.8, so a cell's risk is its share of errors, 0, 2/3, 1/3 and 0, whatever is left out.
+    assert found.risk == pytest.approx([1 / 4] * 20)
+    assert [cell.ece for cell in found.cells] == pytest.approx([0.2, 0.8 - 1 / 3, 0.8 - 2 / 3, 0.2])
+    assert found.ece.spread.mean == pytest.approx(0.25)
+    right, wrong = 0.2**2 + 2 * 0.1**2, 0.9**2 + 0.8**2 + 0.1**2
+    assert found.brier.spread.mean == pytest.approx((9 * right + 3 * wrong) / 12)
+
+
 def test_hits_stand_in_the_order_of_the_paths_whatever_the_order_of_the_cells() -> None:
     hits, labels = hit_matrix(HALVES)
     np.testing.assert_array_equal(hits, [[1, 0, 1, 0, 1, 1], [1, 1, 1, 0, 1, 1]])

@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 
 from finegrain.errors import DataError, NumericsError
 from finegrain.metrics.selection import (
+    COVERAGES,
     ConformalSets,
     clopper_lower,
     fit_conformal,
@@ -48,6 +49,14 @@ def test_ends_of_the_curve() -> None:
     assert risk_coverage(np.ones(500), hits).aurc == pytest.approx(1 - hits.mean())
     assert risk_coverage(hits.astype(float), hits).aurc < curve.aurc < 1 - hits.mean()
     assert risk_coverage(confidences, np.ones(500, dtype=bool)).aurc == 0
+
+
+def test_the_risk_read_off_is_that_of_at_least_the_coverage() -> None:
+    risk = risk_coverage(np.array([0.6, 0.9, 0.8, 0.8]), np.array([False, True, False, True])).read_off()
+    assert dict(zip(COVERAGES, risk, strict=True)) == pytest.approx(
+        {c: 0 if c <= 0.25 else 1 / 3 if c <= 0.75 else 1 / 2 for c in COVERAGES}
+    )
+    assert (COVERAGES[0], COVERAGES[-1]) == (0.05, 1)
 
 
 def test_order_of_images_and_scale_of_confidence_change_nothing() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from finegrain.metrics.classification import evaluate_predictions
+from finegrain.metrics.confidence import judge_confidence
 from finegrain.report.gallery import surest_mistakes
 from finegrain.report.record import Parameters, SplitRecord
 from finegrain.report.report import Report
@@ -56,6 +57,7 @@ def make_report(
         "class_names": class_names,
         "test": metrics,
         "val": metrics,
+        "confidence": judge_confidence(val=predicted(len(class_names), per_class=20, seed=1), test=predictions),
         "predictions": predictions,
         "test_evaluations": 1,
         "parameters": Parameters(total=11_279_112, trainable=102_600),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from repeated_sample import judged, make_repeated
 from report_sample import make_report
+from search_sample import make_search
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -30,7 +31,7 @@ Open = Callable[..., Any]
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     written = {}
-    for kind, make in MAKERS.items():
+    for kind, make in (MAKERS | {"search": make_search}).items():
         written[kind] = make().write(tmp_path_factory.mktemp(kind))
     return written
 
@@ -127,7 +128,7 @@ def test_the_matrix_zooms_and_tells_what_is_chosen(open_page: Open, kind: str) -
     assert page.execute_script(picture) != whole
 
 
-@both
+@pytest.mark.parametrize("kind", [*MAKERS, "search"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_lies_beyond_the_right_edge(open_page: Open, kind: str, width: int) -> None:
     page = open_page(kind, width=width)

@@ -7,6 +7,7 @@ from report_sample import make_report
 
 from finegrain.metrics.classification import evaluate_predictions
 from finegrain.report import page
+from finegrain.report.confidence_words import promises
 
 
 def test_the_page_tells_the_numbers() -> None:
@@ -16,6 +17,22 @@ def test_the_page_tells_the_numbers() -> None:
         "The dataset names no groups.", "return Recipe(a < b)", "taken for robin",
     ):  # fmt: skip
         assert expected in text
+
+
+def test_the_page_tells_what_confidence_is_worth() -> None:
+    report = make_report()
+    assert report.confidence is not None
+    before, after = report.confidence.test.before, report.confidence.test.after
+    for text in (Page(page.html(report)).text, page.summary(report).replace(" |", "")):
+        assert "Can its confidence be believed?" in text
+        assert "60 images of validation" in text
+        assert f"{100 * before.ece:.1f} % {100 * after.ece:.1f} %" in text.replace("\N{NBSP}", " ").replace("| ", "")
+        assert f"{before.brier:.3f} {after.brier:.3f}" in text.replace("| ", "")
+        for heading, sentence in promises(report.confidence):
+            assert heading in text
+            assert sentence.replace("\N{NBSP}", " ") in text.replace("\N{NBSP}", " ")
+    svgs = Page(page.html(report)).having("svg", role="img")
+    assert sum("confidence, %" in str(svg["aria-label"]) for svg in svgs) == 2
 
 
 def test_the_page_asks_for_nothing_from_anywhere() -> None:
@@ -70,11 +87,11 @@ def test_any_number_of_classes(classes: int) -> None:
 
 
 def test_an_evaluation_alone_has_no_training_section() -> None:
-    bare = {"val": None, "history": (), "best_epoch": None, "mistakes": (), "recipe_source": ""}
+    bare = {"val": None, "confidence": None, "history": (), "best_epoch": None, "mistakes": (), "recipe_source": ""}
     bare |= {"seconds": {}, "peak_memory_bytes": None, "environment": {}, "dropped": (), "notes": ()}
     parsed = Page(page.html(make_report(**bare)))
     assert "chart-data" not in parsed.islands
-    for section in ("training", "mistakes", "recipe", "dropped"):
+    for section in ("training", "confidence", "mistakes", "recipe", "dropped"):
         assert not any(a.get("id") == section for _, a in parsed.tags)
     for link in parsed.having("a"):
         assert any(f"#{a.get('id')}" == link["href"] for _, a in parsed.tags)

@@ -23,6 +23,17 @@ def test_the_page_tells_the_numbers() -> None:
         assert expected.replace("\N{NBSP}", " ") in text, expected
 
 
+def test_the_page_tells_what_confidence_is_worth() -> None:
+    report = make_repeated()
+    parsed = Page(page.html(report))
+    half = f"surest of, {100 * report.metrics.risk[9]:.1f} % of them are wrong"
+    for text in (parsed.text, page.summary(report)):
+        assert half in text.replace("\N{NBSP}", " ")
+        assert f"{report.metrics.brier.spread.mean:.3f}" in text
+        assert f"{100 * report.metrics.ece.spread.mean:.1f} %" in text.replace("\N{NBSP}", " ")
+    assert any("Wrong among the answers given" in str(svg["aria-label"]) for svg in parsed.having("svg", role="img"))
+
+
 def test_the_page_asks_for_nothing_from_anywhere() -> None:
     asks_for_nothing(page.html(make_repeated()))
 

@@ -27,7 +27,7 @@ def test_results_have_a_row_a_cell_with_exact_scores() -> None:
     rows = _rows(results_csv(report))
     assert [(row["seed"], row["fold"]) for row in rows] == [(str(s), str(f)) for s in (0, 1) for f in (0, 1, 2)]
     for row, cell in zip(rows, report.metrics.cells, strict=True):
-        names = ("top1", "top5", "macro_f1", "auroc", "loss")
+        names = ("top1", "top5", "macro_f1", "auroc", "loss", "ece", "brier")
         assert [float(row[name]) for name in names] == [getattr(cell, name) for name in names]
         assert (row["images"], row["trained_images"], row["weights"]) == ("6", "12", "a1_in1k")
     assert rows[2]["val_sha256"] == "v2" * 32
@@ -68,6 +68,8 @@ def test_metrics_json_has_the_promised_shape() -> None:
     ):
         assert content["top1"][f"interval_{of}"] == list(expected or ())
     assert set(content["loss"]) == {"mean", "sd", "cells", "interval_training"}
+    assert content["risk_coverage"]["risk"] == list(report.metrics.risk)
+    assert content["risk_coverage"]["coverage"][-1] == 1
     assert content["cells"][4] == {"seed": 1, "fold": 1}
     assert [row["name"] for row in content["per_class"]] == ["wren", "robin", "jay"]
     assert content["seconds"] == sum(report.seconds)

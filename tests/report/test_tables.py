@@ -25,6 +25,24 @@ def test_metrics_json_has_the_promised_shape() -> None:
     assert content["dropped"] == [{"path": "train/broken.jpg", "reason": "truncated"}]
 
 
+def test_metrics_json_tells_what_confidence_is_worth() -> None:
+    report = make_report()
+    assert report.confidence is not None
+    content = json.loads(metrics_json(report))["calibration"]
+    assert content["temperature"] == report.confidence.temperature
+    for split in ("val", "test"):
+        for when in ("before", "after"):
+            judged = getattr(getattr(report.confidence, split), when)
+            assert content[split][when]["ece"] == judged.ece
+            assert [row["count"] for row in content[split][when]["reliability"]] == [
+                b.count for b in judged.reliability
+            ]
+    assert content["sets"] == {"method": "lac", "coverage": 0.9, "limit": report.confidence.sets.limit}
+    assert content["set_quality"]["mean_size"] == report.confidence.set_quality.mean_size
+    assert (content["threshold"], content["answered"]) == (None, None)
+    assert json.loads(metrics_json(make_report(confidence=None)))["calibration"] is None
+
+
 def test_metrics_json_writes_what_is_not_finite_as_null() -> None:
     content = json.loads(metrics_json(make_report(seconds={"training": float("nan")}, val=None)))
     assert content["seconds"] is None
