@@ -7,10 +7,10 @@ from pathlib import Path
 
 from finegrain.errors import FinegrainError
 
-WORDS = """train: train, evaluate once on test, report (the default); evaluate: judge the best model of the run in --out
-again; features: what the frozen network says of each image; crossval [folds=K] [seeds=R] [on=test]: repeated k-fold;
-tune KEY=LOW..HIGH KEY=A,B [trials=N]: search settings; lr-range: which rates can be; ensemble DIR DIR ...: runs
-averaged; then KEY=VALUE for each field of the recipe to change; or compare DIR DIR ...: finished evaluations"""
+WORDS = """train: train, evaluate once on test, report (the default); evaluate: judge the best model in --out again;
+features: what the frozen network says of each image; crossval [folds=K] [seeds=R] [on=test]: repeated k-fold; ensemble
+DIR DIR ...: models as one; learning-curve [counts=N,N]: fewer images; tune KEY=LOW..HIGH KEY=A,B [trials=N]: search;
+lr-range: possible rates; then KEY=VALUE for fields of the recipe; or compare DIR DIR ...: finished evaluations"""
 
 
 def main(argv: list[str] | None = None) -> int:

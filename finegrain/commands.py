@@ -15,6 +15,7 @@ from finegrain.compare import compare
 from finegrain.crossval import EVALUATION, Protocol, crossval
 from finegrain.ensemble import ENSEMBLE, Ensemble, ensemble
 from finegrain.errors import ConfigError, OutputError, fault
+from finegrain.learning_curve import CURVE, Sampling, learning_curve
 from finegrain.lr_range import Sweep, lr_range
 from finegrain.models.summary import summary
 from finegrain.ranges import in_words, is_range, read_space
@@ -62,6 +63,10 @@ def _ensemble(recipe: Recipe, settings: Ensemble, path: Path, _: bool) -> str:
     return ensemble(recipe, settings, directory=RunDirectory(path, resume=(path / ENSEMBLE).exists()))
 
 
+def _learning_curve(recipe: Recipe, sampling: Sampling, path: Path, _: bool) -> str:
+    return learning_curve(recipe, sampling, directory=RunDirectory(path, resume=(path / CURVE).exists()))
+
+
 def _tune(recipe: Recipe, search: Search, path: Path, _: bool) -> str:
     return tune(recipe, search, path)
 
@@ -76,6 +81,7 @@ COMMANDS = {
     "features": Command(do=_features),
     "crossval": Command(do=_crossval, settings=Protocol),
     "ensemble": Command(do=_ensemble, settings=Ensemble, members=True),
+    "learning-curve": Command(do=_learning_curve, settings=Sampling),
     "tune": Command(do=_tune, settings=Search, ranges=True),
     "lr-range": Command(do=_lr_range, settings=Sweep),
 }

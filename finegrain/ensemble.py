@@ -81,7 +81,10 @@ def ensemble(recipe: Recipe, settings: Ensemble, *, directory: RunDirectory) -> 
             name=recipe.name,
             average=settings.average,
             class_names=data.class_names,
-            members=tuple(_row(member.name, val, test) for member, val, test in zip(members, vals, tests, strict=True)),
+            members=tuple(
+                _row(member.name, val, test)
+                for member, val, test in zip(_bar(members, "figures"), vals, tests, strict=True)
+            ),
             averages={how: _row(f"average of {how}", *said) for how, said in averages.items()},
             soup=_row("soup", soup.val, reader.predict(soup.model, "test", "soup")) if soup else None,
             soup_words=soup_words,

@@ -9,6 +9,14 @@ from finegrain.engine.evaluate import Predictions
 from finegrain.members import Member
 from finegrain.models.classifier import Classifier
 
+_ALIKE = {
+    "architecture": "architecture",
+    "image size": "model.image_size",
+    "crop": "model.crop_fraction",
+    "the weights they started from": "model.weights",
+}
+"""What the members must share: in words, and by its key in the identity of a run."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Soup:
@@ -22,23 +30,15 @@ class Soup:
 
 
 def why_not(members: Sequence[Member]) -> str:
-    """What stands against a soup of these models, in a sentence; empty where nothing does."""
-
-    def differing(what: str, key: str) -> str:
-        values = dict.fromkeys(str(member.identity.get(key)) for member in members)
-        return f"the members differ in {what}: {', '.join(values)}" if len(values) > 1 else ""
-
+    """What stands against a soup of these models, in words; empty where nothing does."""
     if any(member.load is None for member in members):
         return "heads on features have no weights on the disk"
     if any(member.knows_val for member in members):
         return "the members share no val split that could choose"
-    differences = (
-        differing("architecture", "architecture"),
-        differing("image size", "model.image_size"),
-        differing("the weights they started from", "model.weights"),
-    )
-    if any(differences):
-        return next(filter(None, differences))
+    for what, key in _ALIKE.items():
+        values = dict.fromkeys(str(member.identity.get(key)) for member in members)
+        if len(values) > 1:
+            return f"the members differ in {what}: {', '.join(values)}"
     if members[0].identity.get("model.weights") is None:
         return "the members started from random weights, between which there is no way without a loss"
     return ""

@@ -15,7 +15,7 @@ LAYERS = {
     "commands": 3, "recipe": 3, "judgement": 3, "caching": 3, "survey": 3,
     "cells": 3, "crossval": 3, "compare": 3,
     "ranges": 3, "study": 3, "tune": 3, "findings": 3, "lr_range": 3,
-    "judges": 3, "members": 3, "soup": 3, "ensemble": 3,
+    "judges": 3, "members": 3, "soup": 3, "ensemble": 3, "learning_curve": 3,
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 STDLIB_ONLY = ("errors", "config", "preprocessing")

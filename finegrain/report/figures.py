@@ -1,4 +1,4 @@
-"""Pictures as PNG: curves, confusion matrices, the cells of a repeated evaluation and range tests."""
+"""Pictures as PNG: curves, confusion matrices, the cells of a repeated evaluation, range tests, learning curves."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from finegrain.report.cells_chart import Group
 from finegrain.report.chart import charts
 from finegrain.report.escape import one_line
+from finegrain.report.learning_curve_record import LearningCurveRecord
 
 MOST_NAMED_CLASSES = 60
 """With more classes than this their names would be too small to read, and are left out."""
@@ -101,6 +102,36 @@ def lr_range_png(
     axes.set_ylim(low - 0.3 * margin, start + margin)
     axes.set_xlabel("learning rate")
     axes.set_ylabel("train loss, nats")
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    return _png(figure)
+
+
+def learning_curve_png(record: LearningCurveRecord) -> bytes:
+    """Top-1 over the images trained on with 95 % intervals, and the fitted power law, dashed beyond the last point."""
+    figure = Figure(figsize=(6.4, 3.8), layout="constrained")
+    axes = figure.subplots()
+    counts = [point.trained for point in record.points]
+    for point in record.points:
+        if point.interval is not None:
+            low, high = (100 * end for end in point.interval)
+            axes.vlines(point.trained, low, high, color="tab:blue", alpha=0.5, linewidth=3)
+    axes.plot(counts, [100 * point.top1 for point in record.points], "o", color="tab:blue", label="measured")
+    ahead = record.ahead()
+    if record.fit is not None:
+        inside, beyond = np.geomspace(counts[0], counts[-1]), np.geomspace(counts[-1], ahead[-1].trained)
+        axes.plot(inside, 100 * record.fit.law.at(inside), color="tab:blue", label="fitted")
+        label = "extrapolated, not measured"
+        axes.plot(beyond, 100 * record.fit.law.at(beyond), "--", color="tab:orange", label=label)
+        ends = record.fit.intervals(beyond.tolist())
+        if ends is not None:
+            axes.fill_between(beyond, *(100 * np.array(ends).T), color="tab:orange", alpha=0.15, linewidth=0)
+    axes.set_xscale("log", base=2)
+    labelled = [*counts, *(value.trained for value in ahead)]
+    axes.set_xticks(labelled, [f"{count:.3g}" for count in labelled])
+    axes.minorticks_off()
+    axes.set_xlabel("images of each class to train on")
+    axes.set_ylabel("top-1, %")
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     return _png(figure)
