@@ -40,6 +40,8 @@ Judge = Callable[[Cell, Data], tuple[Predictions, History]]
 CELLS = "cells"
 RUNS = "runs"
 """Folder, in an evaluation's directory, of a run for each cell; there is none where heads were fitted on features."""
+_EXTENT = ("seeds", "counts")
+"""What says which cells there are, not what is in one: with these changed, an evaluation goes on in its directory."""
 
 
 def judge_cells(
@@ -89,7 +91,7 @@ def identify_cells(
 
 
 def claim(directory: RunDirectory, name: str, identity: Mapping[str, object]) -> str:
-    """Write down, in the file `name` of `directory`, what is done there; return its digest.
+    """Write down, in the file `name` of `directory`, what is done there; return its digest of `cell_digest`.
 
     Raises:
         CheckpointError: Something else is.
@@ -97,9 +99,19 @@ def claim(directory: RunDirectory, name: str, identity: Mapping[str, object]) ->
     text = json.dumps(identity, indent=1)
     file = directory.path / name
     if file.exists():
-        require_same(json.loads(file.read_text(encoding="utf-8")), json.loads(text), file)
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        require_same(_without_extent(saved), _without_extent(json.loads(text)), file)
     directory.write(name, text)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return cell_digest(identity)
+
+
+def cell_digest(identity: Mapping[str, object]) -> str:
+    """SHA-256 of what the numbers of every cell depend on, out of what an evaluation depends on."""
+    return hashlib.sha256(json.dumps(_without_extent(identity)).encode()).hexdigest()
+
+
+def _without_extent(identity: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in identity.items() if key not in _EXTENT}
 
 
 def _finish(plan: Mapping[Cell, Data], judge: Judge, files: CellFiles) -> dict[Cell, CellResult]:

@@ -45,7 +45,7 @@ def learning_curve(recipe: Recipe, sampling: Sampling, *, directory: RunDirector
 
     A cell is a number of images of each class, a seed, and a fold. For one seed and fold the images of a smaller number
     are among those of a larger one. Stopped and begun again, only the missing cells run, and `results.csv` is the same
-    to the byte.
+    to the byte. More seeds or other numbers of images go on with the cells there are.
 
     Raises:
         CheckpointError: The directory holds another curve.

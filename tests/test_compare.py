@@ -1,6 +1,5 @@
 """The command `compare`: which evaluations can be compared, and what is said of them."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import main
 from finegrain.cells import Cell, CellFiles, CellResult
 from finegrain.compare import compare
 from finegrain.errors import ConfigError, DataError
+from finegrain.judges import cell_digest
 from finegrain.metrics.repeated import Judged
 
 NAMES = ["auk", "bee"]
@@ -24,7 +24,7 @@ def write_evaluation(
     path.mkdir()
     identity = {"folds": 2, "seeds": seeds, "on": on, "seed": start, "class_names": NAMES}
     (path / "evaluation.json").write_text(json.dumps(identity))
-    files = CellFiles(path / "cells", evaluation=hashlib.sha256((path / "evaluation.json").read_bytes()).hexdigest())
+    files = CellFiles(path / "cells", evaluation=cell_digest(identity))
     random = np.random.default_rng(int(1000 * right))
     for seed in range(start, start + seeds):
         order = np.random.default_rng(seed).permutation(images)

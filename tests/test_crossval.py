@@ -1,7 +1,7 @@
 """Repeated evaluation: the cells, what is in them, and what is computed again."""
 
+import csv
 import dataclasses
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from finegrain.data import splits
 from finegrain.errors import DataError
 from finegrain.features import probe
 from finegrain.features.views import evaluation_views
+from finegrain.judges import cell_digest
 from tests import tiny_recipe
 
 HEAD = ["tuning.probe_first=false", "augment.preset=none", "augment.mixup=0"]
@@ -58,7 +59,7 @@ def test_every_known_image_is_held_out_once_for_each_seed(go):
 
 
 def digest(out: str) -> str:
-    return hashlib.sha256(Path(out, "evaluation.json").read_bytes()).hexdigest()
+    return cell_digest(json.loads(Path(out, "evaluation.json").read_text()))
 
 
 def test_what_is_finished_is_not_computed_again(go, monkeypatch, capsys):
@@ -77,6 +78,25 @@ def test_what_is_finished_is_not_computed_again(go, monkeypatch, capsys):
     again = cells("out")
     assert again.keys() == first.keys()
     assert Path("out/results.csv").read_bytes() == table
+
+
+def test_more_seeds_go_on_with_the_cells_of_fewer(go, monkeypatch, capsys):
+    assert go("head", "whole", "folds=2", "seeds=3") == 0
+    assert go("head", "grown", "folds=2", "seeds=2") == 0
+    calls, choose = [], probe.choose_head
+    monkeypatch.setattr("finegrain.judges.choose_head", lambda *a: calls.append(1) or choose(*a))
+    assert go("head", "grown", "folds=2", "seeds=3") == 0
+    assert len(calls) == 2
+    table, grown = (rows_without_time(out) for out in ("whole", "grown"))
+    assert len(table) == 6
+    assert grown == table
+    assert go("head", "grown", "folds=3", "seeds=3") == 2
+    assert "folds: 2 was saved, 3 is asked for" in capsys.readouterr().err
+
+
+def rows_without_time(out: str) -> list[dict[str, str]]:
+    with Path(out, "results.csv").open(newline="") as file:
+        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
 
 
 def test_a_trained_cell_keeps_its_best_model(go, capsys):

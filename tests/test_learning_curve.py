@@ -114,8 +114,11 @@ def test_only_missing_cells_are_computed_and_the_table_is_the_same(go, monkeypat
     assert go("head", "out", *words) == 0
     assert len(calls) == 10
     assert Path("out/results.csv").read_bytes() == table
-    assert go("head", "out", "counts=2", "seeds=2", "folds=2") == 2
-    assert "counts: 2 were saved, 1 are asked for" in capsys.readouterr().err
+    assert go("head", "out", "counts=2", "seeds=3", "folds=2") == 0
+    assert len(calls) == 12
+    assert len(rows("out")) == 6
+    assert go("head", "out", "counts=2", "seeds=3", "folds=3") == 2
+    assert "folds: 2 was saved, 3 is asked for" in capsys.readouterr().err
 
 
 def test_the_report_tells_what_was_measured(go, capsys):
