@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from finegrain import config as configs
-from finegrain.compare import compare
-from finegrain.crossval import EVALUATION, Protocol, crossval
-from finegrain.ensemble import ENSEMBLE, Ensemble, ensemble
+from finegrain.ensembles.ensemble import ENSEMBLE, Ensemble, ensemble
 from finegrain.errors import ConfigError, OutputError, fault
-from finegrain.learning_curve import CURVE, Sampling, learning_curve
-from finegrain.lr_range import Sweep, lr_range
 from finegrain.models.summary import summary
-from finegrain.ranges import in_words, is_range, read_space
 from finegrain.recipe import Recipe, evaluate, run
+from finegrain.repeated.compare import compare
+from finegrain.repeated.crossval import EVALUATION, Protocol, crossval
+from finegrain.repeated.learning_curve import CURVE, Sampling, learning_curve
+from finegrain.search.lr_range import Sweep, lr_range
+from finegrain.search.ranges import in_words, is_range, read_space
+from finegrain.search.tune import Search, tune
 from finegrain.storage import RunDirectory
 from finegrain.survey import survey
-from finegrain.tune import Search, tune
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import pytest
 
 import main
 from finegrain import config
-from finegrain.ranges import is_range
+from finegrain.search.ranges import is_range
 from finegrain.storage import locate
 
 ROOT = Path(__file__).parent.parent

@@ -14,17 +14,17 @@ import pytest
 
 import main
 from finegrain import config
-from finegrain.crossval import EVALUATION, Protocol, make_plan, read_finished
 from finegrain.data import splits
 from finegrain.data.transforms import AugmentConfig
 from finegrain.engine import evaluate
 from finegrain.engine.checkpoint import read_course
-from finegrain.judges import judge_cells
-from finegrain.members import Reader
+from finegrain.ensembles.members import Reader
 from finegrain.metrics.ensembles import average
 from finegrain.models.config import ModelConfig
 from finegrain.models.weights import load_folder, save_folder
 from finegrain.recipe import Recipe, build_cache, build_model, fit
+from finegrain.repeated.crossval import EVALUATION, Protocol, make_plan, read_finished
+from finegrain.repeated.judges import judge_cells
 from finegrain.runtime import Stopwatch
 from finegrain.storage import RunDirectory
 from finegrain.tuning.full import Full
@@ -106,7 +106,7 @@ def made(trained: Path) -> Path:
         return predict(*arguments, title=title, **keywords)
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as said:
-        patch.setattr("finegrain.members.predict", note)
+        patch.setattr("finegrain.ensembles.members.predict", note)
         assert command(trained, "tiny", ("run-1", "run-2"), str(out)) == 0
     (out / "said.txt").write_text(said.getvalue())
     (out / "seen.json").write_text(json.dumps(seen))

@@ -9,18 +9,18 @@ from functools import cache
 import numpy as np
 
 from finegrain import config
-from finegrain.cells import Cell, CellResult
 from finegrain.config import Count
-from finegrain.crossval import Protocol, carve_val, divide, in_words
 from finegrain.data import splits
 from finegrain.data.base import Data, Sample
 from finegrain.errors import DataError, fault
-from finegrain.judges import judge_cells
 from finegrain.metrics.crossed import crossed_interval
 from finegrain.metrics.power_law import fit_over_seeds
 from finegrain.metrics.repeated import hit_matrix
 from finegrain.metrics.statistics import bootstrap_interval, spread
 from finegrain.recipe import Recipe, build_model
+from finegrain.repeated.cells import Cell, CellResult
+from finegrain.repeated.crossval import Protocol, carve_val, divide, in_words
+from finegrain.repeated.judges import judge_cells
 from finegrain.report.learning_curve import LearningCurveReport
 from finegrain.report.learning_curve_record import Point
 from finegrain.report.uncertainty import within

@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from finegrain.errors import ConfigError, fault
 from finegrain.judgement import REPORT
-from finegrain.ranges import Distribution, in_words
 from finegrain.report.search_record import FinalResult, Trial, Varied
+from finegrain.search.ranges import Distribution, in_words
 
 LEAST_FOR_IMPORTANCES = 10
 """Shares of the variance of fewer figures would be chance."""

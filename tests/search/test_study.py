@@ -13,8 +13,8 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from finegrain.errors import CheckpointError, OutputError
+from finegrain.search.study import Study, each_epoch
 from finegrain.storage import RunDirectory
-from finegrain.study import Study, each_epoch
 
 SPACE = {"x": FloatDistribution(-1.0, 1.0), "y": FloatDistribution(1e-4, 1.0, log=True)}
 

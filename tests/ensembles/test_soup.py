@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from finegrain.engine.evaluate import Predictions
-from finegrain.members import Member
+from finegrain.ensembles.members import Member
+from finegrain.ensembles.soup import greedy_soup, why_not
 from finegrain.models.classifier import Classifier
 from finegrain.models.config import ModelConfig
-from finegrain.soup import greedy_soup, why_not
 
 WEIGHTS = {"architecture": "timm/test_resnet", "model.image_size": None, "model.weights": "a.pth"}
 

@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from finegrain.engine.checkpoint import require_same
 from finegrain.errors import CheckpointError, InUseError, OutputError, fault
-from finegrain.ranges import Space
 from finegrain.runtime import seed_of
+from finegrain.search.ranges import Space
 from finegrain.storage import RunDirectory, exclusive
 
 STUDY = "study.json"

@@ -13,13 +13,13 @@ from PIL import Image
 
 import main
 from finegrain import config
-from finegrain.cells import Cell, CellFiles
-from finegrain.crossval import Protocol, make_plan
 from finegrain.data import splits
 from finegrain.errors import DataError
 from finegrain.features import probe
 from finegrain.features.views import evaluation_views
-from finegrain.judges import cell_digest
+from finegrain.repeated.cells import Cell, CellFiles
+from finegrain.repeated.crossval import Protocol, make_plan
+from finegrain.repeated.judges import cell_digest
 from tests import tiny_recipe
 
 HEAD = ["tuning.probe_first=false", "augment.preset=none", "augment.mixup=0"]
@@ -67,7 +67,7 @@ def test_what_is_finished_is_not_computed_again(go, monkeypatch, capsys):
     first, table, calls = cells("out"), Path("out/results.csv").read_bytes(), []
     assert len(table.splitlines()) == 5
     choose = probe.choose_head
-    monkeypatch.setattr("finegrain.judges.choose_head", lambda *a: calls.append(1) or choose(*a))
+    monkeypatch.setattr("finegrain.repeated.judges.choose_head", lambda *a: calls.append(1) or choose(*a))
     assert go("head", "out", "folds=2", "seeds=2") == 0
     assert not calls
     damaged, lost = sorted(Path("out/cells").iterdir())[:2]
@@ -84,7 +84,7 @@ def test_more_seeds_go_on_with_the_cells_of_fewer(go, monkeypatch, capsys):
     assert go("head", "whole", "folds=2", "seeds=3") == 0
     assert go("head", "grown", "folds=2", "seeds=2") == 0
     calls, choose = [], probe.choose_head
-    monkeypatch.setattr("finegrain.judges.choose_head", lambda *a: calls.append(1) or choose(*a))
+    monkeypatch.setattr("finegrain.repeated.judges.choose_head", lambda *a: calls.append(1) or choose(*a))
     assert go("head", "grown", "folds=2", "seeds=3") == 0
     assert len(calls) == 2
     table, grown = (rows_without_time(out) for out in ("whole", "grown"))
@@ -157,7 +157,7 @@ def test_nothing_is_fitted_on_held_out_images(go, monkeypatch):
         fitted.append(found.head.weight.numpy().copy())
         return found
 
-    monkeypatch.setattr("finegrain.judges.choose_head", note)
+    monkeypatch.setattr("finegrain.repeated.judges.choose_head", note)
     assert go("head", "out", "folds=2", "seeds=1") == 0
     recipe = config.load("head.py")
     data = splits.build(recipe.data, recipe.data.table())
@@ -180,14 +180,14 @@ def test_a_head_is_fitted_on_plain_images_whatever_is_judged(go, monkeypatch):
         fitted.append(found.head.weight.numpy().copy())
         return found
 
-    monkeypatch.setattr("finegrain.judges.choose_head", note)
+    monkeypatch.setattr("finegrain.repeated.judges.choose_head", note)
 
     def said(out: str, views: str) -> np.ndarray:
         assert go("head", out, "folds=2", "seeds=1", f"evaluation.views={views}") == 0
         return CellFiles(Path(out, "cells"), evaluation=digest(out)).load(Cell(seed=0, fold=0)).judged.probabilities
 
     plain, both, crops = said("plain", "plain"), said("both", "flip"), said("crops", "five_crop")
-    monkeypatch.setattr("finegrain.judges.evaluation_views", lambda *words: evaluation_views(*words)[1:])
+    monkeypatch.setattr("finegrain.repeated.judges.evaluation_views", lambda *words: evaluation_views(*words)[1:])
     mirrored = said("mirrored", "flip")
     for weight in fitted[2::2]:
         np.testing.assert_array_equal(weight, fitted[0])

@@ -16,7 +16,7 @@ from finegrain.data import splits
 from finegrain.data.base import Data, Sample
 from finegrain.errors import DataError
 from finegrain.features import probe
-from finegrain.learning_curve import Sampling, first_of_each_class, make_plan
+from finegrain.repeated.learning_curve import Sampling, first_of_each_class, make_plan
 from tests import tiny_recipe
 
 
@@ -103,7 +103,7 @@ def test_only_missing_cells_are_computed_and_the_table_is_the_same(go, monkeypat
     words = ["counts=3,2,3", "seeds=2", "folds=2"]
     calls = []
     choose = probe.choose_head
-    monkeypatch.setattr("finegrain.judges.choose_head", lambda *a: calls.append(1) or choose(*a))
+    monkeypatch.setattr("finegrain.repeated.judges.choose_head", lambda *a: calls.append(1) or choose(*a))
     assert go("head", "out", *words) == 0
     assert len(calls) == 8
     table = Path("out/results.csv").read_bytes()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from finegrain.engine.evaluate import Predictions
-from finegrain.members import Member
+from finegrain.ensembles.members import Member
 from finegrain.models.classifier import Classifier
 
 _ALIKE = {

@@ -12,18 +12,18 @@ from tqdm import tqdm
 from finegrain import config
 from finegrain.data import splits
 from finegrain.engine.evaluate import Predictions
+from finegrain.ensembles.members import Member, Reader
+from finegrain.ensembles.soup import Soup, greedy_soup, top1, why_not
 from finegrain.errors import fault
 from finegrain.judgement import count_test_evaluation
-from finegrain.judges import claim
-from finegrain.members import Member, Reader
 from finegrain.metrics.classification import evaluate_predictions
 from finegrain.metrics.ensembles import Average, average, diversity, gain
 from finegrain.models.weights import save_folder
 from finegrain.recipe import FEATURES, Recipe, build_cache
+from finegrain.repeated.judges import claim
 from finegrain.report.ensemble import EnsembleReport
 from finegrain.report.ensemble_record import Row
 from finegrain.runtime import device_faults, environment
-from finegrain.soup import Soup, greedy_soup, top1, why_not
 from finegrain.storage import RunDirectory
 
 ENSEMBLE = "ensemble.json"

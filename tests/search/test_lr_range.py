@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import main
-from finegrain.lr_range import Sweep
+from finegrain.search.lr_range import Sweep
 from tests import tiny_recipe
 
 EASY = ["tuning.probe_first=false", "augment.preset=none", "augment.mixup=0", "loss.smoothing=0"]

@@ -15,7 +15,6 @@ import torch
 from tqdm import tqdm
 
 from finegrain import caching, config
-from finegrain.cells import Cell, CellFiles, CellResult
 from finegrain.data.base import Data, Sample, Source
 from finegrain.engine.checkpoint import read_course, require_same
 from finegrain.engine.evaluate import Predictions, predict
@@ -28,6 +27,7 @@ from finegrain.judgement import best_model
 from finegrain.metrics.repeated import Judged
 from finegrain.models.classifier import Classifier
 from finegrain.recipe import FEATURES, Recipe, build_cache, build_feeds, build_model, fit, identify
+from finegrain.repeated.cells import Cell, CellFiles, CellResult
 from finegrain.runtime import Runtime, Stopwatch
 from finegrain.storage import RunDirectory
 

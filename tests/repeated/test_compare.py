@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import main
-from finegrain.cells import Cell, CellFiles, CellResult
-from finegrain.compare import compare
 from finegrain.errors import ConfigError, DataError
-from finegrain.judges import cell_digest
 from finegrain.metrics.repeated import Judged
+from finegrain.repeated.cells import Cell, CellFiles, CellResult
+from finegrain.repeated.compare import compare
+from finegrain.repeated.judges import cell_digest
 
 NAMES = ["auk", "bee"]
 IMAGES = 60

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from finegrain import caching, config
-from finegrain.cells import Cell, CellFiles, CellResult
 from finegrain.config import Count
 from finegrain.data import splits
 from finegrain.data.base import Data
 from finegrain.data.carve import carve
 from finegrain.data.folds import Fold, make_folds
 from finegrain.errors import CheckpointError, fault
-from finegrain.judges import CELLS, cell_digest, judge_cells
 from finegrain.metrics.repeated import summarise
 from finegrain.models.classifier import Classifier
 from finegrain.recipe import Recipe, build_model
+from finegrain.repeated.cells import Cell, CellFiles, CellResult
+from finegrain.repeated.judges import CELLS, cell_digest, judge_cells
 from finegrain.report.record import Parameters
 from finegrain.report.repeated import RepeatedReport
 from finegrain.report.repeated_record import RANDOM

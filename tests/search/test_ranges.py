@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from finegrain import config
 from finegrain.errors import ConfigError
 from finegrain.optim.multi_step import MultiStep
-from finegrain.ranges import as_words, in_words, is_range, own_values, read_space, varied
+from finegrain.search.ranges import as_words, in_words, is_range, own_values, read_space, varied
 from tests import tiny_recipe
 
 

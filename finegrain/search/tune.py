@@ -20,14 +20,14 @@ from finegrain.data.carve import carve
 from finegrain.engine.checkpoint import read_course
 from finegrain.errors import ConfigError, DeviceError, InUseError, NumericsError
 from finegrain.features.cache import FeatureCache
-from finegrain.findings import as_trial, as_varied, best_trial, importances, read_test
-from finegrain.ranges import Space, as_words, own_values, read_space, varied
 from finegrain.recipe import FEATURES, Recipe, build_cache, build_model, fit, identify, run
 from finegrain.report.search import SearchReport
 from finegrain.report.search_page import NAMES
 from finegrain.runtime import Runtime, Stopwatch, device_faults, environment
+from finegrain.search.findings import as_trial, as_varied, best_trial, importances, read_test
+from finegrain.search.ranges import Space, as_words, own_values, read_space, varied
+from finegrain.search.study import Study, each_epoch
 from finegrain.storage import RunDirectory
-from finegrain.study import Study, each_epoch
 
 logger = logging.getLogger(__name__)
 

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from finegrain import config
-from finegrain.cells import Cell
-from finegrain.crossval import EVALUATION, make_plan, read_finished, read_protocol, ships_test
 from finegrain.data.base import Data
 from finegrain.engine.checkpoint import read_course, require_same
 from finegrain.engine.evaluate import Predictions, predict
 from finegrain.errors import CheckpointError, ConfigError, DataError, fault
 from finegrain.features.cache import FeatureCache
 from finegrain.judgement import best_model
-from finegrain.judges import RUNS, HeadJudge, identify_cells
 from finegrain.models.classifier import Classifier
 from finegrain.recipe import Recipe, build_feeds, build_model
+from finegrain.repeated.cells import Cell
+from finegrain.repeated.crossval import EVALUATION, make_plan, read_finished, read_protocol, ships_test
+from finegrain.repeated.judges import RUNS, HeadJudge, identify_cells
 from finegrain.runtime import Runtime
 from finegrain.storage import RunDirectory
 

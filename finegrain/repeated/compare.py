@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from finegrain.crossval import EVALUATION, read_finished
 from finegrain.errors import CheckpointError, ConfigError, DataError, fault
 from finegrain.metrics.comparison import Comparison, as_family, compare_folds, compare_models, compare_runs
+from finegrain.repeated.crossval import EVALUATION, read_finished
 from finegrain.report.format import percent
 
 _PREDICTIONS = "predictions.csv"

@@ -11,10 +11,11 @@ import pytest
 from forked import Forked
 
 import main
-from finegrain import config, recipe, tune
+from finegrain import config, recipe
 from finegrain.data import splits
 from finegrain.errors import InUseError
 from finegrain.recipe import Recipe
+from finegrain.search import tune
 from tests import tiny_recipe
 
 QUICK = ["train.epochs=1", "tuning.probe_first=false", "schedule.warmup_epochs=0"]
@@ -43,7 +44,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
         asked.append(best)
         raise InUseError
 
-    monkeypatch.setattr("finegrain.tune.run", note)
+    monkeypatch.setattr("finegrain.search.tune.run", note)
     return asked
 
 
@@ -126,9 +127,9 @@ def test_who_is_done_while_others_are_not_says_so(go, alone, monkeypatch, capsys
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("finegrain.tune.fit", interrupt)
+    monkeypatch.setattr("finegrain.search.tune.fit", interrupt)
     assert go("out", "trials=2") == 130
-    monkeypatch.setattr("finegrain.study.Study._orphan", lambda *_: None)  # as if another process had it
+    monkeypatch.setattr("finegrain.search.study.Study._orphan", lambda *_: None)  # as if another process had it
     assert go("out", "trials=2") == 0
     assert "other processes still carry out trial 1; the last one goes on" in capsys.readouterr().out
     assert len(alone) == 1
@@ -137,7 +138,7 @@ def test_who_is_done_while_others_are_not_says_so(go, alone, monkeypatch, capsys
 def test_values_that_come_again_are_not_trained_again(go, alone, monkeypatch):
     fits: list[object] = []
     fit = recipe.fit
-    monkeypatch.setattr("finegrain.tune.fit", lambda *a, **o: fits.append(1) or fit(*a, **o))
+    monkeypatch.setattr("finegrain.search.tune.fit", lambda *a, **o: fits.append(1) or fit(*a, **o))
     assert go("out", "trials=6", "optim.lr=1e-3,3e-3", "augment.preset=weak,strong") == 0
     settings = [(row["optim.lr"], row["augment.preset"]) for row in trials("out")]
     assert len(fits) == len(set(settings)) <= 4
@@ -147,7 +148,7 @@ def test_values_that_come_again_are_not_trained_again(go, alone, monkeypatch):
 def test_trials_see_neither_test_nor_the_val_split_of_the_dataset(go, alone, monkeypatch):
     seen: list[Any] = []
     fit = recipe.fit
-    monkeypatch.setattr("finegrain.tune.fit", lambda *a, data, **o: seen.append(data) or fit(*a, data=data, **o))
+    monkeypatch.setattr("finegrain.search.tune.fit", lambda *a, data, **o: seen.append(data) or fit(*a, data=data, **o))
     assert go("out", "trials=1", "fraction=0.5") == 0
     parts = [{sample.path for sample in part} for part in (seen[0].train, seen[0].val, seen[0].test)]
     assert all(path.startswith("train/") for part in parts for path in part)

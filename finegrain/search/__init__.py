@@ -1,0 +1,1 @@
+"""Which setting is best: the learning-rate range test, and trials in a study on disk."""
