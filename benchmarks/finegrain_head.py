@@ -85,7 +85,7 @@ class _EpochClock:
         """Stop counting until the epoch is saved."""
         self._validating_since = time.process_time()
 
-    def save(self, trainer: Trainer, *, is_best: bool) -> None:
+    def save(self, trainer: Trainer, *, kept: bool) -> None:
         """Save nothing."""
         self._validation += time.process_time() - self._validating_since
         self.read(trainer.progress.epoch)

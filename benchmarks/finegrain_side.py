@@ -68,7 +68,7 @@ class StepClock:
         """Count from here on."""
         self._meter = Meter()
 
-    def save(self, trainer: Trainer, *, is_best: bool) -> None:
+    def save(self, trainer: Trainer, *, kept: bool) -> None:
         """Save nothing."""
 
     def stop_if_asked(self, trainer: Trainer, *, saved: bool = False) -> None:

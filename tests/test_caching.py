@@ -71,7 +71,7 @@ def test_a_stopped_run_goes_on_to_the_bit(go, monkeypatch, tuning, looked_at) ->
 
     def stop_at(self, trainer, *, saved=False):
         if trainer.progress.step == 6:
-            self.save(trainer, is_best=False)
+            self.save(trainer, kept=False)
             raise Interrupted(15, where="here")
         stop(self, trainer, saved=saved)
 

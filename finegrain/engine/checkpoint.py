@@ -45,9 +45,9 @@ class Checkpoints:
         self._directory, self._identity, self._interrupt = directory, {"format": FORMAT, **identity}, interrupt
         self._write_model = write_model
 
-    def save(self, trainer: Trainer, *, is_best: bool) -> None:
-        """Save the best model first: a crash in between repeats an epoch and finds the same best again."""
-        if is_best:
+    def save(self, trainer: Trainer, *, kept: bool) -> None:
+        """Save the model first: a crash in between repeats an epoch and keeps the same one again."""
+        if kept:
             self._directory.save("best", lambda folder: self._write_model(trainer.evaluated_model, folder))
         self._directory.save("latest", lambda folder: write_state(folder, trainer.state(), identity=self._identity))
 
@@ -59,7 +59,7 @@ class Checkpoints:
         """
         if self._interrupt.signal is not None:
             if not saved:
-                self.save(trainer, is_best=False)
+                self.save(trainer, kept=False)
             where = f"epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
             raise Interrupted(self._interrupt.signal, where=where)
 
@@ -107,8 +107,8 @@ class Course:
     """One row an epoch, with timm's column names."""
     seconds: float
     """Time spent training, over all resumptions."""
-    best_epoch: int | None
-    """The epoch of the best model, counted from 0."""
+    kept_epoch: int | None
+    """The epoch of the model that is judged, counted from 0."""
     finished: bool
     """Whether nothing was left to train."""
 
@@ -143,13 +143,13 @@ def read_course(directory: RunDirectory) -> Course:
         )
     content = json.loads((folder / _STATE).read_text())
     parts = dict(content["state"][_ITEMS])
-    progress, best = _join(parts["progress"], {}), _join(parts["best"], {})
+    progress = _join(parts["progress"], {})
     return Course(
         folder=folder,
         identity=content["identity"],
         history=progress["history"],
         seconds=progress["seconds"],
-        best_epoch=best["epoch"],
+        kept_epoch=progress["kept"],
         finished=parts["finished"],
     )
 

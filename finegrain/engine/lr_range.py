@@ -58,7 +58,7 @@ class RangeTest:
             if not self.losses:
                 raise
 
-    def save(self, trainer: Trainer, *, is_best: bool) -> None:
+    def save(self, trainer: Trainer, *, kept: bool) -> None:
         """Nothing but the losses is kept."""
 
     def stop_if_asked(self, trainer: Trainer, *, saved: bool = False) -> None:

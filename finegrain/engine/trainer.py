@@ -42,13 +42,23 @@ class TrainConfig:
     ema_decay: Probability | None = None
     """Decay of the exponential average of the weights, which is then what is evaluated and kept."""
     monitor: Literal["top1", "loss", "macro_f1"] = "top1"
-    """Validation metric that chooses the best epoch."""
+    """Validation metric that says which epoch is the best."""
+    keep: Literal["best", "last"] = "best"
+    """Of which epoch the model is kept and judged. A small val split chooses among good epochs by chance; the last suits
+    averaged weights, and a rate that falls to the end."""
     patience: Count | None = None
     """Epochs without a better `monitor` before stopping; none: run all epochs."""
     max_steps: Count | None = None
     """Stop after this many optimiser steps, whatever the epochs; none: all."""
     save_steps: Count | None = None
     """Also save a checkpoint every so many optimiser steps; none: at each epoch's end and on a signal."""
+
+    def faults(self) -> list[str]:
+        """Training that ends where it no longer improves would keep the worst of the epochs it waited for."""
+        if self.patience is None or self.keep == "best":
+            return []
+        expected, remedy = "none, as train.keep is last", "leave it out, or set train.keep=best"
+        return [fault("train.patience", got=self.patience, expected=expected, remedy=remedy)]
 
 
 @dataclass(slots=True)
@@ -72,6 +82,8 @@ class Progress:
     """Time spent on the unfinished epoch, over all resumptions."""
     seconds: float = 0.0
     """Time spent on the finished epochs, over all resumptions."""
+    kept: int | None = None
+    """The epoch whose model is kept, from 0; none before the first whose `monitor` is finite."""
     history: list[dict[str, float]] = field(default_factory=list)
     """One row an epoch, with timm's column names."""
 
@@ -79,8 +91,8 @@ class Progress:
 class Keeper(Protocol):
     """Keeps what a later process needs; called where training can go on from bit-identically."""
 
-    def save(self, trainer: "Trainer", *, is_best: bool) -> None:
-        """Save the trainer's state, and its model as the best so far when `is_best`."""
+    def save(self, trainer: "Trainer", *, kept: bool) -> None:
+        """Save the trainer's state, and its model as the one to judge when it is `kept`."""
         ...
 
     def stop_if_asked(self, trainer: "Trainer", *, saved: bool = False) -> None:
@@ -176,7 +188,7 @@ class Trainer:
             self._step()
             if self.config.save_steps and progress.step % self.config.save_steps == 0 and progress.batch < len(feed):
                 self._note_time()
-                self.keeper.save(self, is_best=False)
+                self.keeper.save(self, kept=False)
             self._stop_if_asked()
             if self._steps_used_up:
                 break
@@ -293,18 +305,20 @@ class Trainer:
         progress.history.append(row)
         progress.seconds, progress.epoch_seconds = progress.seconds + progress.epoch_seconds, 0.0
         monitored = row[f"eval_{self.config.monitor}"]
-        is_best = self.best.update(monitored, progress.epoch)
+        improved = self.best.update(monitored, progress.epoch)
+        kept = math.isfinite(monitored) if self.config.keep == "last" else improved
+        progress.kept = progress.epoch if kept else progress.kept
         progress.epoch, progress.batch, progress.loss_sum, progress.images = progress.epoch + 1, 0, 0.0, 0
-        self.schedule.epoch_end(improved=is_best)
-        self._log(row, is_best)
-        self.keeper.save(self, is_best=is_best)
+        self.schedule.epoch_end(improved=improved)
+        self._log(row, best=improved)
+        self.keeper.save(self, kept=kept)
         on_epoch(row)
         self.keeper.stop_if_asked(self, saved=True)
 
-    def _log(self, row: dict[str, float], is_best: bool) -> None:
+    def _log(self, row: dict[str, float], *, best: bool) -> None:
         numbers = {key: value for key, value in row.items() if key not in ("epoch", "seconds")}
         shown = "  ".join(f"{key} {value:.4g}" for key, value in numbers.items())
-        mark = "  best" if is_best else ""
+        mark = "  best" if best else ""
         logger.info("epoch %d/%d  %s  %.0f s%s", row["epoch"] + 1, self.config.epochs, shown, row["seconds"], mark)
 
     def state(self) -> dict[str, Any]:

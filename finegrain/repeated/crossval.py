@@ -187,16 +187,17 @@ def in_words(recipe: Recipe, protocol: Protocol, data: Data) -> tuple[str, ...]:
             where += " The dataset's own test split was not looked at."
     inner = (
         f"In every cell {recipe.data.val_fraction:.0%} of the images trained on were carved out as its val split, "
-        f"which chose {{}}; no image judged had a part in anything fitted or chosen."
+        f"which {{}}; no image judged had a part in anything fitted or chosen."
     )
     if caching.reads_the_same(recipe.tuning, recipe.augment):
-        chosen = inner.format("the strength of the L2 penalty")
+        chosen = inner.format("chose the strength of the L2 penalty")
         how = (
             "The head was fitted to the optimum of logistic regression on features computed once: the recipe's loss, "
             "optimiser, schedule and epochs had no part in it. The time of the first cell includes the features."
         )
         return where, chosen, how
-    return where, inner.format("the epoch")
+    kept = "chose the epoch" if recipe.train.keep == "best" else "chose nothing, as the last epoch is kept"
+    return where, inner.format(kept)
 
 
 def ships_test(data: Data) -> bool:

@@ -80,20 +80,20 @@ class Chart:
 
 
 def charts(
-    history: Sequence[Row], *, best_epoch: int | None = None, behind: Sequence[Sequence[Row]] = ()
+    history: Sequence[Row], *, kept_epoch: int | None = None, behind: Sequence[Sequence[Row]] = ()
 ) -> tuple[Chart, ...]:
     """The charts of loss, accuracy and learning rate; one that has no finite value is left out.
 
     Args:
         history: One row an epoch.
-        best_epoch: Epoch to be marked.
+        kept_epoch: Epoch to be marked.
         behind: Further histories, drawn faintly; none goes beyond the epochs of `history`.
     """
-    built = (_chart(axis, history, best_epoch, behind) for axis in AXES)
+    built = (_chart(axis, history, kept_epoch, behind) for axis in AXES)
     return tuple(chart for chart in built if chart is not None)
 
 
-def _chart(axis: Axis, history: Sequence[Row], best_epoch: int | None, behind: Sequence[Sequence[Row]]) -> Chart | None:
+def _chart(axis: Axis, history: Sequence[Row], kept_epoch: int | None, behind: Sequence[Sequence[Row]]) -> Chart | None:
     columns = {name: _column(history, key, axis.scale) for key, name in axis.columns.items()}
     columns = {name: values for name, values in columns.items() if any(value is not None for value in values)}
     if not columns:
@@ -128,7 +128,7 @@ def _chart(axis: Axis, history: Sequence[Row], best_epoch: int | None, behind: S
         lines=lines,
         x_ticks=tuple((x(tick), f"{tick:g}") for tick in x_ticks if epochs[0] <= tick <= epochs[-1]),
         y_ticks=tuple((y(tick), f"{tick:g}") for tick in y_ticks),
-        best_x=None if best_epoch is None or not epochs[0] <= best_epoch <= epochs[-1] else x(best_epoch),
+        best_x=None if kept_epoch is None or not epochs[0] <= kept_epoch <= epochs[-1] else x(kept_epoch),
         faint=tuple((number, joined(place(at, values))) for number, at, values in others),
     )
 

@@ -21,17 +21,17 @@ MOST_COUNTED_CLASSES = 15
 """Up to this many classes the counts fit into the cells."""
 
 
-def curves_png(history: Sequence[Mapping[str, float]], *, best_epoch: int | None = None) -> bytes:
+def curves_png(history: Sequence[Mapping[str, float]], *, kept_epoch: int | None = None) -> bytes:
     """Loss, accuracy and learning rate over the epochs of `history`, side by side."""
-    drawn = charts(history, best_epoch=best_epoch)
+    drawn = charts(history, kept_epoch=kept_epoch)
     figure = Figure(figsize=(4.2 * max(len(drawn), 1), 3.2), layout="constrained")
     epochs = [row["epoch"] for row in history]
     for axes, chart in zip(np.atleast_1d(figure.subplots(1, max(len(drawn), 1))), drawn, strict=False):
         for line in chart.lines:
             values = [float("nan") if value is None else value for value in line.values]
             axes.plot(epochs, values, label=line.name, marker="o" if len(epochs) == 1 else None)
-        if best_epoch is not None:
-            axes.axvline(best_epoch, color="0.6", linewidth=0.8, linestyle="--")
+        if kept_epoch is not None:
+            axes.axvline(kept_epoch, color="0.6", linewidth=0.8, linestyle="--")
         axes.set_title(chart.title)
         axes.set_xlabel("epoch")
         axes.set_ylabel(chart.unit)

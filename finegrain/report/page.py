@@ -42,7 +42,7 @@ def summary(record: Record) -> str:
 def _content(record: Record) -> dict[str, Any]:
     names = [one_line(name) for name in record.class_names]
     epochs = [row["epoch"] for row in record.history]
-    drawn = charts(record.history, best_epoch=record.best_epoch)
+    drawn = charts(record.history, kept_epoch=record.kept_epoch)
     return {
         "record": record,
         "name": one_line(record.name),
@@ -51,7 +51,7 @@ def _content(record: Record) -> dict[str, Any]:
         "chart_frame": FRAME,
         "charts": drawn,
         "readings": [readings(chart, epochs) for chart in drawn],
-        "resting": epochs.index(record.best_epoch) if record.best_epoch in epochs else -1,
+        "resting": epochs.index(record.kept_epoch) if record.kept_epoch in epochs else -1,
         "confidence_charts": confidence_charts(record.confidence) if record.confidence else (),
         "promises": promises(record.confidence) if record.confidence else (),
         "confused": most_confused(record.test.confusion, MOST_CONFUSED_SHOWN),

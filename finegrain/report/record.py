@@ -82,8 +82,10 @@ class Record:
     """What the probabilities are worth; None where there was no val split to fit anything on."""
     history: Sequence[Mapping[str, float]] = ()
     """One row an epoch: epoch, train_loss, eval_loss, eval_top1, eval_top5, lr; empty where nothing was trained."""
-    best_epoch: int | None = None
+    kept_epoch: int | None = None
     """Epoch of the weights that were evaluated."""
+    val_chose: bool = True
+    """Whether validation chose it."""
     mistakes: Sequence[Mistake] = ()
     """Surest first; see `gallery.surest_mistakes`."""
     recipe_source: str = ""

@@ -43,7 +43,7 @@ class Report(Record):
         }
         if self.history:
             files["history.csv"] = tables.history_csv(self.history).encode()
-            files["curves.png"] = figures.curves_png(self.history, best_epoch=self.best_epoch)
+            files["curves.png"] = figures.curves_png(self.history, kept_epoch=self.kept_epoch)
         files["report.md"] = page.summary(self).encode()
         files["report.html"] = page.html(self).encode()
         for name, content in files.items():

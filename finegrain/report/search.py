@@ -27,12 +27,12 @@ class SearchReport(SearchRecord):
 
 def _trials_csv(record: SearchRecord) -> str:
     keys = [varied.key for varied in record.varied]
-    columns = ["trial", *keys, f"val_{record.monitor}", "val_loss", "best_epoch", "epochs", "seconds", "stopped"]
+    columns = ["trial", *keys, f"val_{record.monitor}", "val_loss", "kept_epoch", "epochs", "seconds", "stopped"]
     rows = [
         [
             trial.number,
             *(csv_cell(value) if isinstance(value, str) else value for value in map(trial.values.__getitem__, keys)),
-            *("" if value is None else value for value in (trial.figure, trial.loss, trial.best_epoch)),
+            *("" if value is None else value for value in (trial.figure, trial.loss, trial.kept_epoch)),
             trial.epochs,
             round(trial.seconds, 1),
             csv_cell(trial.stopped),

@@ -30,7 +30,7 @@ class Trial:
     """The validation figure of its best epoch; None where no epoch was finished."""
     loss: float | None
     """Validation loss of that epoch, in nats."""
-    best_epoch: int | None
+    kept_epoch: int | None
     """Counted from 0."""
     epochs: int
     """How many were trained."""

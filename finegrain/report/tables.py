@@ -26,7 +26,7 @@ def metrics_json(record: Record) -> str:
         "test": record.test.as_dict(),
         "calibration": asdict(record.confidence) if record.confidence else None,
         "test_evaluations": record.test_evaluations,
-        "best_epoch": record.best_epoch,
+        "kept_epoch": record.kept_epoch,
         "parameters": {"total": record.parameters.total, "trainable": record.parameters.trainable},
         "seconds": sum(record.seconds.values()),
         "seconds_by_phase": dict(record.seconds),

@@ -47,7 +47,7 @@ def as_trial(trial: FrozenTrial) -> Trial:
         values=trial.params,
         figure=facts.get("figure"),
         loss=facts.get("loss"),
-        best_epoch=facts.get("best_epoch"),
+        kept_epoch=facts.get("kept_epoch"),
         epochs=facts["epochs"],
         seconds=facts["seconds"],
         stopped=facts["stopped"],

@@ -134,9 +134,9 @@ def _facts(directory: RunDirectory, column: str) -> dict[str, Any]:
         return {"epochs": 0, "seconds": 0.0}
     course = read_course(directory)
     facts: dict[str, Any] = {"epochs": len(course.history), "seconds": course.seconds}
-    if course.best_epoch is not None:
-        best = course.history[course.best_epoch]
-        facts |= {"best_epoch": course.best_epoch, "figure": best[column], "loss": best["eval_loss"]}
+    if course.kept_epoch is not None:
+        best = course.history[course.kept_epoch]
+        facts |= {"kept_epoch": course.kept_epoch, "figure": best[column], "loss": best["eval_loss"]}
     return facts
 
 

@@ -75,8 +75,8 @@ class Keeper:
     saved: list[tuple[int, bool]] = field(default_factory=list)
     folder: Path | None = None
 
-    def save(self, trainer: Trainer, *, is_best: bool) -> None:
-        self.saved.append((trainer.progress.step, is_best))
+    def save(self, trainer: Trainer, *, kept: bool) -> None:
+        self.saved.append((trainer.progress.step, kept))
         if self.folder is not None:
             (folder := self.folder / f"{len(self.saved)}").mkdir()
             write_state(folder, trainer.state(), identity={})
@@ -84,7 +84,7 @@ class Keeper:
     def stop_if_asked(self, trainer: Trainer, *, saved: bool = False) -> None:
         if trainer.progress.step == self.stop:
             if not saved:
-                self.save(trainer, is_best=False)
+                self.save(trainer, kept=False)
             raise Interrupted(15, where="here")
 
 

@@ -151,7 +151,7 @@ def test_an_optimizer_goes_on_to_the_bit(tmp_path: Path, name: str) -> None:
 def test_a_checkpoint_of_another_run_is_refused(
     checkpoints: Checkpoints, run: RunDirectory, key: str, value: object, shown: str
 ) -> None:
-    checkpoints.save(FakeTrainer(), is_best=False)
+    checkpoints.save(FakeTrainer(), kept=False)
     other = Checkpoints(run, identity={**IDENTITY, key: value}, write_model=write_model, interrupt=Interrupt())
     with pytest.raises(CheckpointError) as caught:
         resumed(other)
@@ -161,7 +161,7 @@ def test_a_checkpoint_of_another_run_is_refused(
 
 
 def test_many_differences_take_ten_lines(checkpoints: Checkpoints, run: RunDirectory) -> None:
-    checkpoints.save(FakeTrainer(), is_best=False)
+    checkpoints.save(FakeTrainer(), kept=False)
     many = {f"optim.field{number}": number for number in range(30)}
     with pytest.raises(CheckpointError, match="got 35 differences") as caught:
         resumed(Checkpoints(run, identity=many, write_model=write_model, interrupt=Interrupt()))
@@ -173,7 +173,7 @@ def test_many_differences_take_ten_lines(checkpoints: Checkpoints, run: RunDirec
 def test_the_newest_state_and_the_best_model_are_kept(checkpoints: Checkpoints, run: RunDirectory) -> None:
     assert resumed(checkpoints) is None
     for number in range(1, 5):
-        checkpoints.save(FakeTrainer(number), is_best=number == 3)
+        checkpoints.save(FakeTrainer(number), kept=number == 3)
     assert resumed(checkpoints) == 4
     best = run.newest("best")
     assert best is not None
@@ -183,11 +183,11 @@ def test_the_newest_state_and_the_best_model_are_kept(checkpoints: Checkpoints, 
 def test_a_crash_between_best_and_latest_repeats_the_epoch(
     checkpoints: Checkpoints, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoints.save(FakeTrainer(1), is_best=True)
+    checkpoints.save(FakeTrainer(1), kept=True)
     crashing = FakeTrainer(2)
     monkeypatch.setattr(crashing, "state", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        checkpoints.save(crashing, is_best=True)
+        checkpoints.save(crashing, kept=True)
     assert resumed(checkpoints) == 1
     assert {"best-000001", "latest-000000"} <= set(os.listdir(run.path / "checkpoints"))
 
@@ -197,8 +197,8 @@ def test_a_full_disk_keeps_the_old_checkpoint(checkpoints: Checkpoints, run: Run
     """No byte, half of them, and all but the last of the tensors."""
     large = FakeTrainer(2)
     large.content = {"weight": torch.zeros(30_000)}
-    checkpoints.save(FakeTrainer(1), is_best=False)
-    checkpoints.save(large, is_best=False)
+    checkpoints.save(FakeTrainer(1), kept=False)
+    checkpoints.save(large, kept=False)
     size = (run.path / "checkpoints" / "latest-000001" / "state.safetensors").stat().st_size
     (run.path / "checkpoints" / "latest-000001").rename(run.path / "aside")
     reading, writing = os.pipe()
@@ -206,7 +206,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(checkpoints: Checkpoints, run: Run
     if pid == 0:
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (int(share * (size - 1)), -1))
-            checkpoints.save(large, is_best=False)
+            checkpoints.save(large, kept=False)
         except OutputError as error:
             os.write(writing, str(error).encode())
         finally:
@@ -249,7 +249,7 @@ def test_signals_do_not_cut_a_save_short(run: RunDirectory, interrupt: Interrupt
         write_model(model, folder)
 
     checkpoints = Checkpoints(run, identity=IDENTITY, write_model=interrupted, interrupt=interrupt)
-    checkpoints.save(FakeTrainer(6), is_best=True)
+    checkpoints.save(FakeTrainer(6), kept=True)
     assert interrupt.signal == signal.SIGINT
     assert run.newest("best") is not None
     assert resumed(checkpoints) == 6
@@ -266,13 +266,13 @@ def test_the_course_of_a_run(checkpoints: Checkpoints, run: RunDirectory) -> Non
     with pytest.raises(CheckpointError, match="train first"):
         read_course(run)
     trainer, history = FakeTrainer(), [{"epoch": 0.0, "eval_top1": 0.5}, {"epoch": 1.0, "eval_top1": math.nan}]
-    progress, best = {"history": history, "seconds": 2.5}, {"epoch": 0, "value": 0.5}
-    trainer.content = {"model": torch.ones(2), "progress": progress, "best": best, "finished": False}
-    checkpoints.save(trainer, is_best=False)
+    progress = {"history": history, "seconds": 2.5, "kept": 0}
+    trainer.content = {"model": torch.ones(2), "progress": progress, "finished": False}
+    checkpoints.save(trainer, kept=False)
     course = read_course(run)
     assert equal(course.history, history)
-    assert (course.best_epoch, course.seconds, course.identity["format"]) == (0, 2.5, 1)
+    assert (course.kept_epoch, course.seconds, course.identity["format"]) == (0, 2.5, 1)
     assert course.notes() == ["The training is not finished: it was stopped after 2 epochs."]
     trainer.content = {**trainer.content, "finished": True}
-    checkpoints.save(trainer, is_best=False)
+    checkpoints.save(trainer, kept=False)
     assert read_course(run).notes() == []

@@ -16,6 +16,7 @@ from small_trainer import (
 )
 
 from finegrain.engine.evaluate import predict
+from finegrain.engine.trainer import TrainConfig
 from finegrain.metrics.classification import evaluate_predictions
 from finegrain.runtime import Runtime
 
@@ -142,9 +143,26 @@ def test_the_best_epoch_is_saved_as_such_and_patience_ends_the_run() -> None:
     made._validate = lambda val: {"epoch": float(made.progress.epoch), "eval_macro_f1": next(values), "lr": 0.1}
     history = made.fit(loader(), VAL)
     assert [row["eval_macro_f1"] for row in history] == [0.2, 0.5, 0.5, 0.4]
-    assert [is_best for _, is_best in keeper.saved] == [True, True, False, False]
+    assert [kept for _, kept in keeper.saved] == [True, True, False, False]
     assert made.finished
-    assert made.best.epoch == 1
+    assert made.best.epoch == made.progress.kept == 1
+
+
+def test_the_last_finite_epoch_is_kept_where_validation_is_not_to_choose() -> None:
+    keeper = Keeper()
+    made = trainer(keeper=keeper, epochs=4, keep="last")
+    values = iter([0.2, 0.5, 0.4, math.nan])
+    made._validate = lambda val: {"epoch": float(made.progress.epoch), "eval_top1": next(values), "lr": 0.1}
+    made.fit(loader(), VAL)
+    assert [kept for _, kept in keeper.saved] == [True, True, True, False]
+    assert (made.best.epoch, made.progress.kept) == (1, 2)
+
+
+def test_the_last_epoch_is_not_waited_for() -> None:
+    (message,) = TrainConfig(keep="last", patience=3).faults()
+    assert message.startswith("train.patience: got 3; expected none, as train.keep is last")
+    assert not TrainConfig(keep="best", patience=3).faults()
+    assert not TrainConfig(keep="last").faults()
 
 
 @pytest.mark.parametrize("steps", [1, 4, 6])

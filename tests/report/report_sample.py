@@ -63,7 +63,7 @@ def make_report(
         "parameters": Parameters(total=11_279_112, trainable=102_600),
         "splits": {name: SplitRecord(count=9, sha256=name[0] * 64) for name in ("train", "val", "test")},
         "history": history(5),
-        "best_epoch": 4,
+        "kept_epoch": 4,
         "mistakes": surest_mistakes(
             predictions,
             limit=4,

@@ -7,7 +7,7 @@ from finegrain.report.chart import BOTTOM, HEIGHT, LABEL_GAP, LEFT, RIGHT, TOP, 
 
 
 def test_three_charts_with_their_lines() -> None:
-    drawn = charts(history(4), best_epoch=3)
+    drawn = charts(history(4), kept_epoch=3)
     assert [(c.title, [line.name for line in c.lines]) for c in drawn] == [
         ("Loss", ["train", "validation"]),
         ("Accuracy", ["val. top-1", "val. top-5"]),
@@ -51,13 +51,13 @@ def test_no_history_or_nothing_finite_no_chart() -> None:
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 3.0])
 def test_one_epoch_and_constant_values_are_drawn(value: float) -> None:
-    for chart in charts([{"epoch": 0.0, "train_loss": value, "eval_top1": value, "lr": value}], best_epoch=0):
+    for chart in charts([{"epoch": 0.0, "train_loss": value, "eval_top1": value, "lr": value}], kept_epoch=0):
         assert math.isfinite(chart.lines[0].points[0][1])  # type: ignore[index]
         assert chart.best_x == LEFT
 
 
-def test_a_best_epoch_outside_the_history_is_not_marked() -> None:
-    assert charts(history(2), best_epoch=9)[0].best_x is None
+def test_a_kept_epoch_outside_the_history_is_not_marked() -> None:
+    assert charts(history(2), kept_epoch=9)[0].best_x is None
 
 
 def test_spread_keeps_labels_apart_and_free_ones_in_place() -> None:

@@ -21,7 +21,7 @@ def _size(png: bytes) -> tuple[int, int]:
 
 @pytest.mark.parametrize("epochs", [1, 5])
 def test_curves_are_three_panels_wide(epochs: int) -> None:
-    width, height = _size(curves_png(history(epochs), best_epoch=0))
+    width, height = _size(curves_png(history(epochs), kept_epoch=0))
     assert width > 3 * height
 
 

@@ -87,7 +87,7 @@ def test_any_number_of_classes(classes: int) -> None:
 
 
 def test_an_evaluation_alone_has_no_training_section() -> None:
-    bare = {"val": None, "confidence": None, "history": (), "best_epoch": None, "mistakes": (), "recipe_source": ""}
+    bare = {"val": None, "confidence": None, "history": (), "kept_epoch": None, "mistakes": (), "recipe_source": ""}
     bare |= {"seconds": {}, "peak_memory_bytes": None, "environment": {}, "dropped": (), "notes": ()}
     parsed = Page(page.html(make_report(**bare)))
     assert "chart-data" not in parsed.islands
@@ -95,6 +95,15 @@ def test_an_evaluation_alone_has_no_training_section() -> None:
         assert not any(a.get("id") == section for _, a in parsed.tags)
     for link in parsed.having("a"):
         assert any(f"#{a.get('id')}" == link["href"] for _, a in parsed.tags)
+
+
+def test_who_chose_the_epoch_is_said() -> None:
+    chosen, last = (Page(page.html(make_report(val_chose=by_val))).text for by_val in (True, False))
+    for words in ("chosen on validation alone", "These also chose the epoch"):
+        assert words in chosen
+        assert words not in last
+    assert "whose weights were kept, the last: validation chose nothing." in last
+    assert "Test shows how far it holds." in last
 
 
 def test_absent_classes_and_undefined_auroc_are_dashes() -> None:

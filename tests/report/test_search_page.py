@@ -91,7 +91,7 @@ def test_the_table_holds_every_digit_and_no_formula(tmp_path: Path):
         rows = list(csv.DictReader(file))
     assert rows[1] == {
         "trial": "1", "augment.preset": "strong", "optim.lr": "0.0123456789", "train.epochs": "3",
-        "val_top1": "0.9", "val_loss": str(1 - 0.9), "best_epoch": "1", "epochs": "2", "seconds": "1.2", "stopped": "",
+        "val_top1": "0.9", "val_loss": str(1 - 0.9), "kept_epoch": "1", "epochs": "2", "seconds": "1.2", "stopped": "",
     }  # fmt: skip
-    assert (rows[3]["val_top1"], rows[3]["best_epoch"]) == ("", "")
+    assert (rows[3]["val_top1"], rows[3]["kept_epoch"]) == ("", "")
     assert rows[5]["stopped"] == "'=cmd()"

@@ -20,7 +20,7 @@ def test_metrics_json_has_the_promised_shape() -> None:
     assert content["test"]["top1"] == pytest.approx(8 / 9)
     assert len(content["test"]["top1_interval"]) == 2
     assert content["parameters"] == {"total": 11_279_112, "trainable": 102_600}
-    assert (content["seconds"], content["test_evaluations"], content["best_epoch"]) == (61.5, 1, 4)
+    assert (content["seconds"], content["test_evaluations"], content["kept_epoch"]) == (61.5, 1, 4)
     assert content["splits"]["val"] == {"count": 9, "sha256": "v" * 64}
     assert content["dropped"] == [{"path": "train/broken.jpg", "reason": "truncated"}]
 
