@@ -19,6 +19,6 @@ def config() -> Recipe:
     recipe.augment = AugmentConfig(min_scale=0.4)
     recipe.model.crop_fraction = 1.0  # the photos are cropped already: a centre crop would cut off beaks and tails
     recipe.train.ema_decay = 0.99
-    recipe.train.keep = "last"  # 300 val photos tell good epochs apart by chance
+    recipe.train.monitor = "last"  # 300 val photos tell good epochs apart by chance
     recipe.evaluation.views = "flip"
     return recipe

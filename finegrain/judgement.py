@@ -108,7 +108,7 @@ def judge(
         splits=_split_records(data),
         history=course.history,
         kept_epoch=course.kept_epoch,
-        val_chose=course.identity["train.keep"] == "best",
+        val_chose=course.identity["train.monitor"] != "last",
         mistakes=mistakes,
         recipe_source=(directory.path / "config.py").read_text(encoding="utf-8", errors="surrogateescape"),
         seconds=seconds,

@@ -41,11 +41,9 @@ class TrainConfig:
     """Largest L2 norm of the whole gradient; none: not clipped."""
     ema_decay: Probability | None = None
     """Decay of the exponential average of the weights, which is then what is evaluated and kept."""
-    monitor: Literal["top1", "loss", "macro_f1"] = "top1"
-    """Validation metric that says which epoch is the best."""
-    keep: Literal["best", "last"] = "best"
-    """Of which epoch the model is kept and judged. A small val split chooses among good epochs by chance; the last suits
-    averaged weights, and a rate that falls to the end."""
+    monitor: Literal["top1", "loss", "macro_f1", "last"] = "top1"
+    """Validation metric that chooses the epoch whose model is kept; last: none, the last one is. A small val split
+    chooses among good epochs by chance; the last suits averaged weights, and a rate that falls to the end."""
     patience: Count | None = None
     """Epochs without a better `monitor` before stopping; none: run all epochs."""
     max_steps: Count | None = None
@@ -55,10 +53,15 @@ class TrainConfig:
 
     def faults(self) -> list[str]:
         """Training that ends where it no longer improves would keep the worst of the epochs it waited for."""
-        if self.patience is None or self.keep == "best":
+        if self.patience is None or self.monitor != "last":
             return []
-        expected, remedy = "none, as train.keep is last", "leave it out, or set train.keep=best"
+        expected, remedy = "none, as train.monitor is last", "leave it out, or set train.monitor=top1"
         return [fault("train.patience", got=self.patience, expected=expected, remedy=remedy)]
+
+    @property
+    def metric(self) -> Literal["top1", "loss", "macro_f1"]:
+        """What tells a better epoch: `monitor`, or top1 where it keeps the last."""
+        return "top1" if self.monitor == "last" else self.monitor
 
 
 @dataclass(slots=True)
@@ -83,7 +86,7 @@ class Progress:
     seconds: float = 0.0
     """Time spent on the finished epochs, over all resumptions."""
     kept: int | None = None
-    """The epoch whose model is kept, from 0; none before the first whose `monitor` is finite."""
+    """The epoch whose model is kept, from 0; none before the first whose metric is finite."""
     history: list[dict[str, float]] = field(default_factory=list)
     """One row an epoch, with timm's column names."""
 
@@ -128,7 +131,7 @@ class Trainer:
         """Prepare what is neither an argument nor learned."""
         self.scaler = torch.amp.GradScaler(self.runtime.device.type, enabled=self.runtime.precision == "fp16")
         self.progress = Progress()
-        self.best = Best(mode="min" if self.config.monitor == "loss" else "max", patience=self.config.patience)
+        self.best = Best(mode="min" if self.config.metric == "loss" else "max", patience=self.config.patience)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self._losses: list[tuple[Tensor, list[str]]] = []
         self._resumed = time.monotonic()
@@ -304,9 +307,9 @@ class Trainer:
         row |= {"seconds": progress.epoch_seconds}
         progress.history.append(row)
         progress.seconds, progress.epoch_seconds = progress.seconds + progress.epoch_seconds, 0.0
-        monitored = row[f"eval_{self.config.monitor}"]
+        monitored = row[f"eval_{self.config.metric}"]
         improved = self.best.update(monitored, progress.epoch)
-        kept = math.isfinite(monitored) if self.config.keep == "last" else improved
+        kept = math.isfinite(monitored) if self.config.monitor == "last" else improved
         progress.kept = progress.epoch if kept else progress.kept
         progress.epoch, progress.batch, progress.loss_sum, progress.images = progress.epoch + 1, 0, 0.0, 0
         self.schedule.epoch_end(improved=improved)

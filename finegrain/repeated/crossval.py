@@ -196,7 +196,7 @@ def in_words(recipe: Recipe, protocol: Protocol, data: Data) -> tuple[str, ...]:
             "optimiser, schedule and epochs had no part in it. The time of the first cell includes the features."
         )
         return where, chosen, how
-    kept = "chose the epoch" if recipe.train.keep == "best" else "chose nothing, as the last epoch is kept"
+    kept = "chose the epoch" if recipe.train.monitor != "last" else "chose nothing, as the last epoch is kept"
     return where, inner.format(kept)
 
 

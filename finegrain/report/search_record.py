@@ -27,7 +27,7 @@ class Trial:
     values: Mapping[str, object]
     """By key: numbers, and the words of choices."""
     figure: float | None
-    """The validation figure of its best epoch; None where no epoch was finished."""
+    """The validation figure of the epoch it keeps; None where no epoch was finished."""
     loss: float | None
     """Validation loss of that epoch, in nats."""
     kept_epoch: int | None

@@ -67,7 +67,7 @@ def tune(recipe: Recipe, search: Search, path: Path) -> str:
             config=config.dump(recipe),
             first=own_values(recipe, space),
             seed=recipe.seed,
-            maximize=recipe.train.monitor != "loss",
+            maximize=recipe.train.metric != "loss",
             spared_epochs=_spared_epochs(recipe),
         )
         del model
@@ -99,7 +99,7 @@ def _carry_out(
 
     A setting that cannot be trained is a bad one, not the end of the search.
     """
-    column = f"eval_{recipe.train.monitor}"
+    column = f"eval_{recipe.train.metric}"
     on_epoch = each_epoch(trial, column)
     chosen, stopped = varied(recipe, trial.params), ""
     try:
@@ -146,10 +146,10 @@ def _conclude(recipe: Recipe, search: Search, study: Study, *, space: Space, dat
     running = [str(trial.number) for trial in trials if not trial.state.is_finished()]
     if running:
         return f"{recipe.name}: other processes still carry out trial {', '.join(running)}; the last one goes on"
-    best = best_trial(trials, maximize=recipe.train.monitor != "loss")
+    best = best_trial(trials, maximize=recipe.train.metric != "loss")
     report = SearchReport(
         name=recipe.name,
-        monitor=recipe.train.monitor,
+        monitor=recipe.train.metric,
         varied=[as_varied(key, allowed) for key, allowed in space.items()],
         trials=[as_trial(trial) for trial in trials],
         best=as_trial(best),
@@ -178,7 +178,7 @@ def _in_words(recipe: Recipe, search: Search, data: Data) -> list[str]:
         f"The trials were trained on {len(data.train):,} images, {search.fraction:.0%} of what train has beside their "
         f"{len(data.val):,} validation images, which were carved out of it, stratified by class, groups together: one "
         f"of these is {100 / len(data.val):.2g} points. No trial read test, or a val split that the dataset ships.",
-        f"What chose is {NAMES[recipe.train.monitor]} at the best epoch of a trial; of equal ones the smaller loss.",
+        f"What chose is {NAMES[recipe.train.metric]} at the epoch that a trial keeps; of equal ones the smaller loss.",
         "The values come from TPE (Bergstra et al. 2011), those of the first ten trials from chance; where the "
         "recipe's own lie in the ranges, they come first. Values that come again are not trained again.",
         f"From the sixth on a trial was stopped at an epoch{f' after the first {spared}' if spared else ''} where its "

@@ -150,7 +150,7 @@ def test_the_best_epoch_is_saved_as_such_and_patience_ends_the_run() -> None:
 
 def test_the_last_finite_epoch_is_kept_where_validation_is_not_to_choose() -> None:
     keeper = Keeper()
-    made = trainer(keeper=keeper, epochs=4, keep="last")
+    made = trainer(keeper=keeper, epochs=4, monitor="last")
     values = iter([0.2, 0.5, 0.4, math.nan])
     made._validate = lambda val: {"epoch": float(made.progress.epoch), "eval_top1": next(values), "lr": 0.1}
     made.fit(loader(), VAL)
@@ -159,10 +159,10 @@ def test_the_last_finite_epoch_is_kept_where_validation_is_not_to_choose() -> No
 
 
 def test_the_last_epoch_is_not_waited_for() -> None:
-    (message,) = TrainConfig(keep="last", patience=3).faults()
-    assert message.startswith("train.patience: got 3; expected none, as train.keep is last")
-    assert not TrainConfig(keep="best", patience=3).faults()
-    assert not TrainConfig(keep="last").faults()
+    (message,) = TrainConfig(monitor="last", patience=3).faults()
+    assert message.startswith("train.patience: got 3; expected none, as train.monitor is last")
+    assert not TrainConfig(patience=3).faults()
+    assert not TrainConfig(monitor="last").faults()
 
 
 @pytest.mark.parametrize("steps", [1, 4, 6])

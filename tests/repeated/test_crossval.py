@@ -104,7 +104,7 @@ def test_a_trained_cell_keeps_its_best_model(go, capsys):
     assert "tiny: top-1" in capsys.readouterr().out
     page = Path("out/report.html").read_text()
     assert "which chose the epoch" in page
-    assert go("tiny", "last", "folds=2", "seeds=1", "train.epochs=1", "train.keep=last") == 0
+    assert go("tiny", "last", "folds=2", "seeds=1", "train.epochs=1", "train.monitor=last") == 0
     assert "which chose nothing, as the last epoch is kept" in Path("last/report.html").read_text()
     assert "own test split was not looked at" in page
     assert len(cells("out")) == 2
