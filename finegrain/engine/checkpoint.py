@@ -15,7 +15,7 @@ from finegrain.engine.trainer import Trainer
 from finegrain.errors import CheckpointError, fault, printable
 from finegrain.storage import RunDirectory
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever a checkpoint's content changes its meaning."""
 _TENSORS, _STATE = "state.safetensors", "state.json"
 _TENSOR, _ITEMS = "tensor", "items"
@@ -134,7 +134,7 @@ def read_course(directory: RunDirectory) -> Course:
     """How the training went whose checkpoints lie in `directory`.
 
     Raises:
-        CheckpointError: There are none, or the newest is damaged.
+        CheckpointError: There are none, or the newest is damaged, or of another format.
     """
     folder = directory.newest("latest")
     if folder is None:
@@ -142,6 +142,7 @@ def read_course(directory: RunDirectory) -> Course:
             fault(f"{directory.path} has no checkpoint", got="none", expected="a trained run", remedy="train first")
         )
     content = json.loads((folder / _STATE).read_text())
+    require_same({"format": content["identity"].get("format")}, {"format": FORMAT}, folder)
     parts = dict(content["state"][_ITEMS])
     progress = _join(parts["progress"], {})
     return Course(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from finegrain.engine.checkpoint import Checkpoints, read_course, read_state, write_state
+from finegrain.engine.checkpoint import FORMAT, Checkpoints, read_course, read_state, write_state
 from finegrain.engine.interrupt import Interrupt, Interrupted
 from finegrain.errors import CheckpointError, OutputError
 from finegrain.storage import RunDirectory
@@ -143,7 +143,7 @@ def test_an_optimizer_goes_on_to_the_bit(tmp_path: Path, name: str) -> None:
         ("class_names", ("wren", "lark", "robin"), "class_names: number 1 was 'robin', 'lark' is asked for"),
         ("class_names", ("wren", "robin", "owl\x1b"), r"class_names: number 2 was 'lark', 'owl\x1b' is asked for"),
         ("optimizer", "SGD", "optimizer: 'AdamW' was saved, 'SGD' is asked for"),
-        ("format", 0, "format: 1 was saved, 0 is asked for"),
+        ("format", 0, "format: 2 was saved, 0 is asked for"),
         ("train split", "cd34", "train split: 'ab12' was saved, 'cd34' is asked for"),
         ("optim.momentum", 0.9, "optim.momentum: None was saved, 0.9 is asked for"),
     ],
@@ -262,6 +262,13 @@ def test_interrupt_puts_the_earlier_handlers_back() -> None:
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_a_checkpoint_of_another_format_is_refused(checkpoints: Checkpoints, run: RunDirectory, monkeypatch) -> None:
+    checkpoints.save(FakeTrainer(), kept=False)
+    monkeypatch.setattr("finegrain.engine.checkpoint.FORMAT", FORMAT + 1)
+    with pytest.raises(CheckpointError, match=f"format: {FORMAT} was saved, {FORMAT + 1} is asked for"):
+        read_course(run)
+
+
 def test_the_course_of_a_run(checkpoints: Checkpoints, run: RunDirectory) -> None:
     with pytest.raises(CheckpointError, match="train first"):
         read_course(run)
@@ -271,7 +278,7 @@ def test_the_course_of_a_run(checkpoints: Checkpoints, run: RunDirectory) -> Non
     checkpoints.save(trainer, kept=False)
     course = read_course(run)
     assert equal(course.history, history)
-    assert (course.kept_epoch, course.seconds, course.identity["format"]) == (0, 2.5, 1)
+    assert (course.kept_epoch, course.seconds, course.identity["format"]) == (0, 2.5, FORMAT)
     assert course.notes() == ["The training is not finished: it was stopped after 2 epochs."]
     trainer.content = {**trainer.content, "finished": True}
     checkpoints.save(trainer, kept=False)
