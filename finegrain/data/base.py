@@ -115,7 +115,7 @@ class DataConfig:
     split_seed: int = 0
     """Seed of what is carved."""
     on_bad: Literal["error", "drop"] = "error"
-    """An unreadable image stops the run, or is left out, counted and listed."""
+    """An unreadable image, or a copy of one in another split, stops the run, or is left out, counted and listed."""
     max_pixels: Count = 50_000_000
     """An image with more pixels is refused unread."""
     pixel_cache: str | None = None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from finegrain.data.base import Data, DataConfig, Dropped, Facts, Sample, Source, Split, Table
 from finegrain.data.carve import carve
+from finegrain.data.copies import Copies, find_copies, group_copies, notes_on, straddling
 from finegrain.data.image import FileSource
 from finegrain.data.pixel_cache import PixelCache
 from finegrain.data.scan import scan
@@ -23,24 +24,28 @@ def build(config: DataConfig, table: Table) -> Data:
         table: `config.table()`.
 
     Raises:
-        DataError: An image cannot be read and `on_bad` is "error"; a class has no train image; nothing is left to
-            validate or test on; one image or one group lies in two splits.
+        DataError: An image cannot be read, or is a copy of one in another split, and `on_bad` is "error"; a class has
+            no train image; nothing is left to validate or test on; one image or one group lies in two splits.
     """
     samples, dropped, file_notes = table.samples, tuple[Dropped, ...](), list[str]()
     source: Source = table.source
     if isinstance(source, FileSource):  # arrays and drawings cannot be damaged one by one
-        dropped = _unreadable(samples, source, on_bad=config.on_bad)
-        gone = {entry.path for entry in dropped}
-        samples = tuple(s for s in samples if s.path not in gone)
-        file_notes = _file_notes(source.notes())
+        samples, dropped, copies = _check_files(samples, source, on_bad=config.on_bad)
+        file_notes = [*_file_notes(source.notes()), *notes_on(copies, table.class_names)]
     splits, notes = _fill(samples, config)
+    if notes and all(sample.group is None for sample in table.samples):
+        notes.append(
+            "The dataset names no groups: images of one specimen or burst may lie on both sides of a carved split, "
+            "which then looks better than new images would."
+        )
     _check(splits, table.class_names)
     if isinstance(source, FileSource) and config.pixel_cache is not None:
         source = PixelCache(Path(config.pixel_cache).expanduser(), samples, source)
     notes = [*table.notes, *_size_notes(config.facts, table), *notes, *file_notes]
     notes += _class_notes(splits, table.class_names)
     if dropped:
-        notes.append(f"Left out {len(dropped)} of {len(table.samples)} images, which cannot be read.")
+        why = "which cannot be read, or are copies of images of another split"
+        notes.append(f"Left out {len(dropped)} of {len(table.samples)} images, {why}.")
     return Data(
         train=splits["train"],
         val=splits["val"],
@@ -52,13 +57,21 @@ def build(config: DataConfig, table: Table) -> Data:
     )
 
 
-def _unreadable(samples: Sequence[Sample], source: FileSource, *, on_bad: str) -> tuple[Dropped, ...]:
-    dropped = tuple(scan(samples, source))
-    if dropped and on_bad == "error":
-        title = f"{len(dropped)} of {len(samples)} images cannot be read"
-        faults = fault_list(title, [entry.reason for entry in dropped])
-        raise DataError(f"{faults}\nMend or delete what cannot be read, or leave it out with data.on_bad=drop.")
-    return dropped
+def _check_files(
+    samples: Sequence[Sample], source: FileSource, *, on_bad: str
+) -> tuple[tuple[Sample, ...], tuple[Dropped, ...], list[Copies]]:
+    """What can be used, exact copies in one group; what is left out; and the copies that stay."""
+    found = scan(samples, source)
+    usable = tuple(sample for sample in samples if sample.path in found.digests)
+    copied = straddling(find_copies(usable, found.digests))
+    for bad, what in ((found.unreadable, "cannot be read"), (copied, "are copies of images of another split")):
+        if bad and on_bad == "error":
+            faults = fault_list(f"{len(bad)} of {len(samples)} images {what}", [entry.reason for entry in bad])
+            raise DataError(f"{faults}\nMend or delete them, or leave them out with data.on_bad=drop.")
+    gone = {entry.path for entry in copied}
+    usable = tuple(sample for sample in usable if sample.path not in gone)
+    copies = find_copies(usable, found.digests)
+    return group_copies(usable, copies), (*found.unreadable, *copied), copies
 
 
 def _file_notes(notes: Mapping[str, tuple[str, ...]]) -> list[str]:
@@ -87,11 +100,6 @@ def _fill(samples: Sequence[Sample], config: DataConfig) -> tuple[dict[Split, tu
                 f"The dataset ships no {name} split: {len(carved.taken)} images were carved out of train, "
                 f"stratified by class, with seed {config.split_seed}."
             )
-    if notes and all(sample.group is None for sample in samples):
-        notes.append(
-            "The dataset names no groups: images of one specimen or burst may lie on both sides of a carved split, "
-            "which then looks better than new images would."
-        )
     return {"train": pool, **splits}, notes
 
 

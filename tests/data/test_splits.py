@@ -1,5 +1,6 @@
 from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -164,7 +165,7 @@ def test_an_unreadable_image_is_left_out_on_request(photos):
     data = build(ImageFolder(root=str(photos), on_bad="drop"))
     assert [entry.path for entry in data.dropped] == ["wren/0.png"]
     assert len(data.train + data.val + data.test) == 11
-    assert "Left out 1 of 12 images, which cannot be read." in data.notes
+    assert any(note.startswith("Left out 1 of 12 images, which cannot be read") for note in data.notes)
 
 
 def test_dropping_a_whole_class_is_refused(photos):
@@ -182,12 +183,13 @@ def test_the_pixel_cache_changes_no_pixel(photos, tmp_path):
 
 
 def test_what_is_unusual_about_files_is_noted_once_with_its_number(tmp_path: Path):
+    shades = count()
     for split in ("train", "val", "test"):
         for name in ("jay", "wren"):
             folder = tmp_path / split / name
             folder.mkdir(parents=True)
             for number in range(2):
-                Image.new("RGB", (8, 8)).save(folder / f"{number}.jpg", format="PNG")
+                Image.new("RGB", (8, 8), (next(shades), 0, 0)).save(folder / f"{number}.jpg", format="PNG")
     data = build(ImageFolder(root=str(tmp_path)))
     [note] = [note for note in data.notes if "another format" in note]
     assert note.startswith("12 images: ")
