@@ -31,6 +31,7 @@ from finegrain.features.probe import fit_probe
 from finegrain.features.views import evaluation_views
 from finegrain.judgement import REPORT, best_model, judge, judged
 from finegrain.losses.base import LossConfig
+from finegrain.models.adapter_folder import save_adapter
 from finegrain.models.classifier import Classifier
 from finegrain.models.config import ModelConfig
 from finegrain.models.weights import save_folder
@@ -330,7 +331,7 @@ def build_checkpoints(
     one_state = weights * (2 if recipe.train.ema_decay is not None else 1) + 2 * trained
     directory.require_space(3 * (one_state + weights))
     identity = identify(recipe, data=data, model=model, runtime=runtime)
-    write = partial(write_best, class_names=data.class_names, source=config.dump(recipe))
+    write = partial(write_best, recipe=recipe, class_names=data.class_names)
     return Checkpoints(directory, identity=identity, write_model=write, interrupt=interrupt)
 
 
@@ -358,7 +359,9 @@ def identify(recipe: Recipe, *, data: Data, model: Classifier, runtime: Runtime)
     }
 
 
-def write_best(model: nn.Module, folder: Path, *, class_names: tuple[str, ...], source: str) -> None:
-    """Write the best model so far as a folder that this project and timm load as it is."""
+def write_best(model: nn.Module, folder: Path, *, recipe: Recipe, class_names: tuple[str, ...]) -> None:
+    """Write the best model so far as a folder that this project and timm load as it is, an adapter apart as well."""
     assert isinstance(model, Classifier)
-    save_folder(model, folder, class_names=class_names, extra={"recipe": source})
+    save_folder(model, folder, class_names=class_names, extra={"recipe": config.dump(recipe)})
+    if recipe.tuning.small:
+        save_adapter(model, folder / "adapter", class_names=class_names, weights=recipe.model.weights)

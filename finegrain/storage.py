@@ -265,18 +265,24 @@ def _damage(folder: Path) -> str | None:
 
 def _seal(folder: Path) -> None:
     """Add the manifest, and bring the folder to the disk."""
-    files = sorted(folder.iterdir())
-    manifest = {file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in files}
+    manifest = {
+        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
     (folder / _MANIFEST).write_text(json.dumps(manifest, indent=1))
-    for file in folder.iterdir():
-        file.chmod(0o644)  # safetensors writes for the owner alone, whatever the umask
-        with file.open("rb") as opened:
+    for path in folder.rglob("*"):
+        if path.is_dir():
+            _sync_folder(path)
+            continue
+        path.chmod(0o644)  # safetensors writes for the owner alone, whatever the umask
+        with path.open("rb") as opened:
             os.fsync(opened.fileno())
     _sync_folder(folder)
 
 
 def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.glob("*"))
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _sha256(file: Path) -> str:

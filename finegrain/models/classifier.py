@@ -1,5 +1,6 @@
 """A network with what the rest of the project needs to know of it, and with parts that can be frozen for good."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.hooks import RemovableHandle
 
 from finegrain.errors import ConfigError, fault
+from finegrain.models.adapters import AdaptableLayer, adaptable_layers, inject, merge, tuned_modules
 from finegrain.models.layout import LayerGroup, attention_modules, layer_groups
 from finegrain.models.library import Matcher
 from finegrain.preprocessing import Preprocessing
@@ -87,8 +89,11 @@ class Classifier(nn.Module):
         self.model_args = dict(model_args or {})
         self.fixed_size = fixed_size
         self.pretrained = pretrained
+        self.adapter: Mapping[str, Any] | None = None
+        """peft's description of the adapter in it; None where it has none."""
         self._groups = layer_groups(self, "network", matcher)
         self._trainable: tuple[str, ...] = ("network",)
+        self._parameter_names: tuple[str, ...] = ()
         self._frozen_statistics = False
         self._boundary: str | None = None
         self._hook: RemovableHandle | None = None
@@ -141,6 +146,16 @@ class Classifier(nn.Module):
         """Paths of the modules that are trained."""
         return self._trainable
 
+    def tuned_tensors(self) -> dict[str, Tensor]:
+        """What training may change, by its name in the state dict: parameters, and BatchNorm's statistics wherever."""
+        norms = [path for path, module in self.named_modules() if isinstance(module, _BatchNorm)]
+        statistics = {f"{path}.{name}" for path in norms for name, _ in self.get_submodule(path).named_buffers()}
+        prefixes = tuple(f"{path}." for path in self._trainable)
+        single = {*statistics, *self._parameter_names}
+        return {
+            name: tensor for name, tensor in self.state_dict().items() if name in single or name.startswith(prefixes)
+        }
+
     def layer_groups(self) -> tuple[LayerGroup, ...]:
         """Its layers from stem to head."""
         return self._groups
@@ -149,13 +164,48 @@ class Classifier(nn.Module):
         """Paths of its self-attention modules, in order."""
         return attention_modules(self, "network")
 
+    def adaptable_layers(self) -> tuple[AdaptableLayer, ...]:
+        """The layers that an adapter can be put on, in order, the classifier layer left out."""
+        return adaptable_layers(self.network, head=self.head_name.removeprefix("network."))
+
+    def adapt(self, settings: Mapping[str, Any], paths: Sequence[str]) -> None:
+        """Put an adapter on layers, and train it and the classifier layer alone.
+
+        Args:
+            settings: Fields of one of peft's configurations, with its `peft_type`.
+            paths: Those of `adaptable_layers`, e.g. `network.blocks.0.attn.qkv`.
+        """
+        boundary = self.first_module_around(paths)
+        self.adapter = {**settings, "target_modules": [path.removeprefix("network.") for path in paths]}
+        inject(self.network, self.adapter)
+        self.set_trainable((*tuned_modules(self), self.head_name), boundary=boundary)
+
+    def merged(self) -> "Classifier":
+        """A copy in which the adapter, if there is one, has become part of the weights; wholly trainable."""
+        twin = copy.deepcopy(self)
+        twin.set_trainable(("network",))
+        merge(twin.network)
+        twin.adapter = None
+        return twin
+
+    def first_module_around(self, names: Sequence[str]) -> str:
+        """Path of the first module of the layer groups, a block of a ViT for example, that has one of these in it."""
+        paths = [path for group in self._groups for path in group.module_paths]
+        return next(path for path in paths if any(f"{name}.".startswith(f"{path}.") for name in names))
+
     def set_trainable(
-        self, module_paths: Sequence[str], *, boundary: str | None = None, frozen_statistics: bool = False
+        self,
+        module_paths: Sequence[str],
+        *,
+        parameter_names: Sequence[str] = (),
+        boundary: str | None = None,
+        frozen_statistics: bool = False,
     ) -> None:
         """Train these modules and freeze all others.
 
         Args:
             module_paths: Paths of the modules to train, e.g. `network.fc`.
+            parameter_names: Single parameters to train in modules that otherwise stay frozen, e.g. `network.bn1.bias`.
             boundary: The first of them to run; what runs before it must be frozen. None: record everything.
             frozen_statistics: BatchNorm's running statistics stay as they are and are what training normalises by.
         """
@@ -163,9 +213,12 @@ class Classifier(nn.Module):
             self._hook.remove()
         self._boundary, self._hook = boundary, None
         self._trainable, self._frozen_statistics = tuple(module_paths), frozen_statistics
+        self._parameter_names = tuple(parameter_names)
         self.requires_grad_(False)
         for path in self._trainable:
             self.get_submodule(path).requires_grad_(True)
+        for name in self._parameter_names:
+            self.get_parameter(name).requires_grad_(True)
         if boundary is not None:
             self._hook = self.get_submodule(boundary).register_forward_pre_hook(self._pass_boundary)
         self.train(self.training)

@@ -9,13 +9,14 @@ from torch import nn
 
 from finegrain.config import Count, Probability, Range
 from finegrain.errors import ConfigError, WeightsError, fault
+from finegrain.models.adapter_folder import load_adapter
 from finegrain.models.architecture import Architecture, find_architecture
 from finegrain.models.backbone import build_classifier, preprocessing_of
 from finegrain.models.classifier import Classifier
 from finegrain.models.library import Regularisation
 from finegrain.models.recompute import recompute_blocks
 from finegrain.models.tensors import SUFFIXES
-from finegrain.models.weights import WeightsFolder, folder_at, load_file, load_tag
+from finegrain.models.weights import WeightsFolder, folder_at, load_file, load_network, load_tag
 from finegrain.storage import locate
 
 
@@ -26,7 +27,7 @@ class ModelConfig:
     name: str = ""
     """`torchvision/resnet50`, `timm/resnet50`, or bare (ResNets, ViT-B/L/H are torchvision's); empty: the folder's."""
     weights: str | None = None
-    """A tag (`IMAGENET1K_V2`, `a1_in1k`, `DEFAULT`), a file of tensors, a folder in timm's hub layout; none: random."""
+    """A tag (`IMAGENET1K_V2`, `DEFAULT`), a file, a folder in timm's hub layout or an adapter's; none: random."""
     image_size: Count | None = None
     """Side of the network's input in pixels; none: what the weights were trained on."""
     crop_fraction: Annotated[float, Range(above=0, most=1)] | None = None
@@ -76,7 +77,9 @@ class ModelConfig:
         )
         if self.weights is not None:
             _start_head(classifier.get_submodule(classifier.head_name))
-        if folder is not None:
+        if folder is not None and folder.base is not None:
+            load_network(classifier, self._adapted(folder), source=str(folder.file))
+        elif folder is not None:
             load_file(classifier, folder.file, sha256=folder.sha256)
         elif path is not None:
             load_file(classifier, path)
@@ -85,6 +88,17 @@ class ModelConfig:
         if self.recompute:
             recompute_blocks(classifier)
         return classifier
+
+    def _adapted(self, folder: WeightsFolder) -> Classifier:
+        """The network of an adapter's folder: the base that it names, with the adapter merged into it."""
+        assert folder.base is not None
+        base = ModelConfig(
+            name=folder.architecture,
+            weights=folder.base.weights,
+            image_size=preprocessing_of(folder.pretrained_cfg).image_size,
+            trust=self.trust,
+        ).build(num_classes=len(folder.class_names))
+        return load_adapter(folder.file.parent, base, trust=self.trust).merged()
 
     def _path(self) -> Path | None:
         """Where the weights lie, if they are a file or a folder and not a tag."""

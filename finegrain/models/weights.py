@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,19 @@ from finegrain.storage import atomic_write
 
 CONFIG_NAME = "config.json"
 TENSORS_NAME = "model.safetensors"
+ADAPTER_TENSORS_NAME = "adapter_model.safetensors"
 # What a folder's model_args may not set: where to read weights from, and what is stated elsewhere.
 _RESERVED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "num_classes")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Base:
+    """The weights that an adapter belongs to."""
+
+    weights: str | None
+    """As `model.weights` named them."""
+    sha256: str
+    """Of the tensors that stayed frozen."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +51,8 @@ class WeightsFolder:
     """In the order of the head's outputs; empty where the folder does not say."""
     sha256: str | None
     """Of the tensors file."""
+    base: Base | None
+    """What the tensors are to be put on; None where they are a whole network's."""
 
 
 def save_folder(
@@ -48,7 +61,7 @@ def save_folder(
     """Write a classifier so that `load_folder` here, or `timm.create_model("local-dir:...")`, builds it again.
 
     Args:
-        classifier: Written whole, save for which parts are frozen.
+        classifier: Written whole, an adapter as part of the weights; which parts are frozen is not written.
         folder: Made if need be.
         class_names: K names, in the order of the head's outputs.
         extra: Plain JSON to keep beside it, such as the recipe.
@@ -56,32 +69,54 @@ def save_folder(
     Raises:
         OutputError: The folder cannot be written.
     """
-    state = classifier.network.state_dict()
+    plain = classifier.merged() if classifier.adapter else classifier
+    write_tensors(plain.network.state_dict(), folder / TENSORS_NAME)
+    write_config(plain, folder / TENSORS_NAME, class_names=class_names, extra=extra)
+
+
+def write_tensors(state: Mapping[str, Tensor], file: Path) -> None:
+    """Write tensors as safetensors, in a folder that is made if need be.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        safetensors.torch.save_file(tensors, folder / TENSORS_NAME, metadata={"format": "pt"})
+        file.parent.mkdir(parents=True, exist_ok=True)
+        safetensors.torch.save_file(tensors, file, metadata={"format": "pt"})
     except (OSError, SafetensorError) as error:
         size = sum(tensor.nbytes for tensor in tensors.values())
         expected = f"a folder with room for {size:,} bytes"
-        raise OutputError(
-            fault(f"{folder} cannot be written", got=str(error), expected=expected, remedy="free space or mend rights")
-        ) from error
+        what = f"{file.parent} cannot be written"
+        raise OutputError(fault(what, got=str(error), expected=expected, remedy="free space or mend rights")) from error
+
+
+def write_config(
+    classifier: Classifier,
+    file: Path,
+    *,
+    class_names: Sequence[str],
+    extra: Mapping[str, Any] | None = None,
+    base: Base | None = None,
+) -> None:
+    """Write `config.json` beside the tensors in `file`; arguments as for `save_folder`, `base` for an adapter's."""
     architecture = find_architecture(classifier.architecture, trust=True)
     cfg = architecture.library.pretrained_cfg(architecture.name, None)
+    head: Any = classifier.get_submodule(classifier.head_name)
     config = {
         "architecture": architecture.name,
         "library": architecture.library.name,
         "num_classes": classifier.num_classes,
-        "num_features": tensors[f"{_head(classifier)}.weight"].shape[1],
+        "num_features": head.weight.shape[1],
         "model_args": classifier.model_args,
         "pretrained_cfg": {**cfg, **_input_cfg(classifier.preprocessing), "num_classes": classifier.num_classes,
                            "tag": "finegrain", "custom_load": False},
         "label_names": list(class_names),
-        "sha256": digest(folder / TENSORS_NAME),
+        "sha256": digest(file),
+        **({} if base is None else {"base": asdict(base)}),
         "extra": dict(extra or {}),
     }  # fmt: skip
-    atomic_write(folder / CONFIG_NAME, json.dumps(config, indent=1) + "\n")
+    atomic_write(file.with_name(CONFIG_NAME), json.dumps(config, indent=1) + "\n")
 
 
 def load_folder(folder: Path, *, trust: bool = False) -> tuple[Classifier, tuple[str, ...]]:
@@ -126,6 +161,20 @@ def load_file(classifier: Classifier, file: Path, *, sha256: str | None = None, 
     _fit(classifier, read_tensors(file, sha256=sha256), source=str(file), new_head=new_head)
 
 
+def load_network(classifier: Classifier, other: Classifier, *, source: str) -> None:
+    """Load the tensors of another classifier, perhaps of other classes or another image size, into a classifier.
+
+    Args:
+        classifier: Changed in place.
+        other: Of the same architecture.
+        source: What to call it.
+
+    Raises:
+        WeightsError: It is of another architecture.
+    """
+    _fit(classifier, other.network.state_dict(), source=source)
+
+
 def load_tag(classifier: Classifier, architecture: Architecture, tag: str) -> None:
     """Load a library's published weights into a classifier.
 
@@ -149,7 +198,8 @@ def folder_at(path: Path) -> WeightsFolder | None:
     """
     if path.is_dir():
         return read_folder(path)
-    return read_folder(path.parent) if path.name == TENSORS_NAME and path.with_name(CONFIG_NAME).is_file() else None
+    known = path.name in (TENSORS_NAME, ADAPTER_TENSORS_NAME) and path.with_name(CONFIG_NAME).is_file()
+    return read_folder(path.parent) if known else None
 
 
 def read_folder(folder: Path) -> WeightsFolder:
@@ -163,13 +213,15 @@ def read_folder(folder: Path) -> WeightsFolder:
         config = json.loads(path.read_text(encoding="utf-8"))
         library = config.get("library", "timm")
         sha256, names = config.get("sha256"), tuple(str(name) for name in config.get("label_names") or ())
+        base = Base(**config["base"]) if "base" in config else None
         content = WeightsFolder(
-            file=folder / TENSORS_NAME,
+            file=folder / (ADAPTER_TENSORS_NAME if base else TENSORS_NAME),
             architecture=f"{library}/{config['architecture']}",
             model_args=dict(config.get("model_args") or {}),
             pretrained_cfg=dict(config["pretrained_cfg"]),
             class_names=names,
             sha256=None if sha256 is None else str(sha256),
+            base=base,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"

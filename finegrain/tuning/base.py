@@ -1,8 +1,10 @@
 """What a tuning is: the choice of the parts of a network that are trained, all others being frozen."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
+
+from torch import nn
 
 from finegrain.config import Count
 
@@ -13,6 +15,30 @@ class LayerGroup(Protocol):
     @property
     def module_paths(self) -> tuple[str, ...]:
         """Paths of its modules, the first to run first."""
+        ...
+
+
+class AdaptableLayer(Protocol):
+    """A layer that an adapter can be put on."""
+
+    @property
+    def path(self) -> str:
+        """E.g. `network.blocks.0.attn.qkv`."""
+        ...
+
+    @property
+    def in_features(self) -> int:
+        """Channels of a convolution."""
+        ...
+
+    @property
+    def out_features(self) -> int:
+        """Channels of a convolution."""
+        ...
+
+    @property
+    def in_attention(self) -> bool:
+        """Whether it is of a self-attention module."""
         ...
 
 
@@ -37,10 +63,35 @@ class Tunable(Protocol):
         """Paths of its self-attention modules, in order."""
         ...
 
+    def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """Every module once, by its path."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Every parameter once, by its name."""
+        ...
+
+    def adaptable_layers(self) -> Sequence[AdaptableLayer]:
+        """In order, without the classifier layer."""
+        ...
+
+    def adapt(self, settings: Mapping[str, Any], paths: Sequence[str]) -> None:
+        """Put an adapter of peft's on these layers, and train it and the classifier layer only."""
+        ...
+
+    def first_module_around(self, names: Sequence[str]) -> str:
+        """Path of the first block, or other module of the layer groups, that has one of these layers in it."""
+        ...
+
     def set_trainable(
-        self, module_paths: Sequence[str], *, boundary: str | None = None, frozen_statistics: bool = False
+        self,
+        module_paths: Sequence[str],
+        *,
+        parameter_names: Sequence[str] = (),
+        boundary: str | None = None,
+        frozen_statistics: bool = False,
     ) -> None:
-        """Train these modules only; what runs before `boundary` records no graph."""
+        """Train these modules and single parameters only; what runs before `boundary` records no graph."""
         ...
 
 
@@ -52,6 +103,8 @@ class Tuning:
     """Whether it may start from pretrained weights."""
     freezes: ClassVar[bool] = True
     """Whether the layers that run first stay as they are."""
+    small: ClassVar[bool] = False
+    """Whether what is trained is so little that it is also kept apart from the rest, as an adapter."""
 
     probe_first: bool = False
     """Start the head as a linear probe of the pretrained features (LP-FT, Kumar et al., ICLR 2022)."""

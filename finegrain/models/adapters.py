@@ -1,0 +1,111 @@
+"""Adapters in a network: few parameters beside frozen layers, by the library peft, which only this file imports."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from finegrain.models.layout import attention_modules
+from finegrain.models.unpacked import UnpackedAttention, packed_attention
+
+ADAPTER = "default"
+"""peft's name for the one adapter of a network."""
+FIELDS = {
+    "LORA": ("r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora"),
+    "IA3": ("feedforward_modules",),
+    "LOHA": ("r", "alpha"),
+    "LOKR": ("r", "alpha", "decompose_factor"),
+}
+"""The adapters that can be put on a network, and what can be set of each."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdaptableLayer:
+    """A linear layer or an ungrouped convolution."""
+
+    path: str
+    """From the classifier, e.g. `network.blocks.0.attn.qkv`."""
+    in_features: int
+    out_features: int
+    in_attention: bool
+    """Whether it is of a self-attention module."""
+
+
+def adaptable_layers(network: nn.Module, *, head: str) -> tuple[AdaptableLayer, ...]:
+    """The layers that an adapter can be put on, in order; depthwise convolutions have no rank to speak of.
+
+    Args:
+        network: A classifier's.
+        head: Path of the classifier layer, which is left out.
+    """
+    within = tuple(f"{path}." for path in attention_modules(network, ""))
+    found = []
+    for path, sizes in _layers(network):
+        if path != head:
+            attends = f".{path}.".startswith(within)
+            found.append(
+                AdaptableLayer(
+                    path=f"network.{path}", in_features=sizes[0], out_features=sizes[1], in_attention=attends
+                )
+            )
+    return tuple(found)
+
+
+def _layers(network: nn.Module) -> Iterator[tuple[str, tuple[int, int]]]:
+    packed = packed_attention(network)
+    for path, module in network.named_modules():
+        if path in packed:
+            size = module.embed_dim
+            yield from ((f"{path}.in_proj", (size, 3 * size)), (f"{path}.out_proj", (size, size)))
+        elif isinstance(module, nn.Linear) and not isinstance(
+            module, nn.modules.linear.NonDynamicallyQuantizableLinear
+        ):
+            yield path, (module.in_features, module.out_features)
+        elif isinstance(module, nn.Conv2d) and module.groups == 1:
+            yield path, (module.in_channels, module.out_channels)
+
+
+def inject(network: nn.Module, settings: Mapping[str, Any]) -> None:
+    """Put an adapter on layers of `network`, which computes the same as before until the adapter is trained.
+
+    Args:
+        network: Changed in place; torchvision's attention is unpacked where a projection of it is meant.
+        settings: Fields of one of peft's configurations: `peft_type`, `target_modules` (paths of layers), and others.
+
+    Raises:
+        ValueError: A field that is not among `FIELDS`, or a layer that cannot take the adapter.
+    """
+    from peft import get_peft_config, inject_adapter_in_model  # deferred: takes seconds, and few runs need it
+
+    # Other fields of peft's can make it read files; regular expressions from a file can run for years.
+    if not settings.keys() <= {"peft_type", "target_modules", *FIELDS.get(settings["peft_type"], ())}:
+        raise ValueError(f"{settings['peft_type']} with {', '.join(settings)}")
+    targets = list(settings["target_modules"])
+    for path, attention in packed_attention(network).items():
+        if f"{path}.in_proj" in targets or f"{path}.out_proj" in targets:
+            network.set_submodule(path, UnpackedAttention(attention))
+    lists = {key: "|".join(map(re.escape, paths)) for key, paths in settings.items() if isinstance(paths, list)}
+    inject_adapter_in_model(get_peft_config({**settings, **lists}), network, adapter_name=ADAPTER)
+
+
+def tuned_modules(root: nn.Module) -> tuple[str, ...]:
+    """Paths of the modules that make up the adapters under `root`, without the layers they were put on."""
+    return tuple(
+        f"{path}.{name}" for path, layer in _adapted(root) for name, _ in layer.named_children() if name != "base_layer"
+    )
+
+
+def merge(network: nn.Module) -> None:
+    """Let each adapter in `network` become part of its layer's weights, for good; no tensor is changed in place."""
+    for path, layer in _adapted(network):
+        layer.merge(safe_merge=True)
+        network.set_submodule(path, layer.get_base_layer())
+    for path, module in list(network.named_modules()):
+        if isinstance(module, UnpackedAttention):
+            network.set_submodule(path, module.packed())
+
+
+def _adapted(root: nn.Module) -> list[tuple[str, Any]]:
+    return [(path, module) for path, module in root.named_modules() if hasattr(module, "get_base_layer")]

@@ -1,0 +1,135 @@
+"""One battery over every tuning that trains little, on a network of every kind."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from finegrain.models.adapter_folder import load_adapter, save_adapter
+from finegrain.models.classifier import Classifier
+from finegrain.models.config import ModelConfig
+from finegrain.tuning.adapter import Adapter
+from finegrain.tuning.base import Tuning
+from finegrain.tuning.bitfit import BitFit
+from finegrain.tuning.ia3 import IA3
+from finegrain.tuning.loha import LoHa
+from finegrain.tuning.lokr import LoKr
+from finegrain.tuning.lora import Lora
+from finegrain.tuning.norms import Norms
+
+SIZE, NAMES = 64, ("auk", "bee_eater", "crane")
+NETWORKS = (
+    "timm/test_vit",
+    "torchvision/vit_b_16",
+    "timm/test_resnet",
+    "timm/mobilenetv2_035",
+    "timm/test_convnext",
+)
+TUNINGS: dict[str, Tuning] = {
+    "lora": Lora(rank=4),
+    "rslora": Lora(rank=4, rslora=True, dropout=0.1),
+    "dora": Lora(rank=4, dora=True),
+    "ia3": IA3(),
+    "loha": LoHa(),
+    "lokr": LoKr(),
+    "bitfit": BitFit(),
+    "norms": Norms(),
+}
+MARKS = ("lora_", "ia3_", "hada_", "lokr_")
+"""In the names of what adapters train."""
+CASES = [pytest.param(name, tuning, id=f"{key}-{name}") for key, tuning in TUNINGS.items() for name in NETWORKS]
+CASES.append(pytest.param("torchvision/resnet18", Lora(), id="lora-torchvision/resnet18"))
+pytestmark = pytest.mark.usefixtures("small_torchvision_vit")
+
+
+def build(name: str) -> Classifier:
+    """With a head that passes gradients on, and statistics that change what BatchNorm computes."""
+    torch.manual_seed(0)
+    classifier = ModelConfig(name=name, image_size=SIZE).build(num_classes=len(NAMES))
+    nn.init.normal_(classifier.get_submodule(classifier.head_name).weight, std=0.1)
+    for module in classifier.modules():
+        if isinstance(module, _BatchNorm):
+            nn.init.ones_(module.weight)  # some libraries start residual branches at zero
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+            nn.init.normal_(module.running_mean, std=0.1)
+    return classifier.eval()
+
+
+IMAGES = torch.randn(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+
+
+@torch.no_grad()
+def logits(classifier: Classifier) -> torch.Tensor:
+    return classifier.eval()(IMAGES)
+
+
+def trained(name: str, tuning: Tuning) -> Classifier:
+    """After three steps."""
+    classifier = build(name)
+    tuning.apply(classifier)
+    classifier.train()
+    optimizer = torch.optim.AdamW(classifier.trainable_parameters(), lr=2e-3)
+    for _ in range(3):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(classifier(IMAGES), torch.tensor([0, 1, 2, 0])).backward()
+        optimizer.step()
+    return classifier.eval()
+
+
+def stated(classifier: Classifier, tuning: Tuning) -> set[str]:
+    """Names of the parameters that the tuning promises to train."""
+    names = [name for name, _ in classifier.named_parameters()]
+    if isinstance(tuning, Adapter):
+        chosen = [name for name in names if any(mark in name for mark in MARKS)]
+    elif isinstance(tuning, BitFit):
+        chosen = [name for name in names if name.endswith("bias")]
+    else:
+        norms = [path for path, module in classifier.named_modules() if "Norm" in type(module).__name__]
+        chosen = [name for name in names if name.rpartition(".")[0] in norms]
+    return {*chosen, *(name for name in names if name.startswith(classifier.head_name))}
+
+
+def assert_same(found: torch.Tensor, expected: torch.Tensor) -> None:
+    scale = max(1.0, expected.abs().max().item())
+    assert (found - expected).abs().max().item() <= 1e-6 * scale
+
+
+@pytest.mark.parametrize(("name", "tuning"), CASES)
+def test_nothing_is_changed_at_the_start(name: str, tuning: Tuning):
+    classifier = build(name)
+    expected = logits(classifier)
+    tuning.apply(classifier)
+    assert_same(logits(classifier), expected)
+
+
+@pytest.mark.parametrize(("name", "tuning"), CASES)
+def test_only_what_is_stated_moves_and_is_saved_and_merges(name: str, tuning: Tuning, tmp_path):
+    base = build(name)
+    classifier = build(name)
+    tuning.apply(classifier)
+    before = copy.deepcopy(classifier.state_dict())
+    expected = stated(classifier, tuning)
+    classifier = trained(name, tuning)
+    parameters = {key for key, _ in classifier.named_parameters()}
+    assert {key for key, p in classifier.named_parameters() if p.requires_grad} == expected
+    for key, value in classifier.state_dict().items():
+        if key in parameters:
+            assert torch.equal(value, before[key]) != (key in expected), key
+        elif not isinstance(tuning, Norms):
+            assert torch.equal(value, before[key]), key
+
+    adapted = logits(classifier)
+    plain = classifier.merged()
+    assert {*plain.state_dict()} == {*base.state_dict()}
+    assert_same(logits(plain), adapted)
+    assert torch.equal(logits(classifier), adapted)
+    assert torch.equal(logits(copy.deepcopy(classifier)), adapted)
+
+    start = copy.deepcopy(base.state_dict())
+    save_adapter(classifier, tmp_path, class_names=NAMES, weights="none")
+    loaded = load_adapter(tmp_path, base)
+    assert_same(logits(loaded), adapted)
+    assert all(torch.equal(value, start[key]) for key, value in base.state_dict().items())
+    assert_same(logits(loaded.merged()), adapted)
