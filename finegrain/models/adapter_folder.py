@@ -103,7 +103,7 @@ def load_adapter(folder: Path, base: Classifier, *, trust: bool = False) -> Clas
 
 
 class SharedBackbone:
-    """One network and several adapters on it, each a classifier of its own classes; frozen tensors are in memory once."""
+    """One network and several adapters on it, each a classifier of its own; frozen tensors are in memory once."""
 
     def __init__(self, base: Classifier) -> None:
         """Share the tensors of `base`."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from finegrain.errors import ConfigError, fault
 from finegrain.models.layout import attention_modules
 from finegrain.models.unpacked import UnpackedAttention, packed_attention
 
@@ -75,6 +76,7 @@ def inject(network: nn.Module, settings: Mapping[str, Any]) -> None:
         settings: Fields of one of peft's configurations: `peft_type`, `target_modules` (paths of layers), and others.
 
     Raises:
+        ConfigError: DoRA on a layer that has a row of zeros, which has no direction.
         ValueError: A field that is not among `FIELDS`, or a layer that cannot take the adapter.
     """
     from peft import get_peft_config, inject_adapter_in_model  # deferred: takes seconds, and few runs need it
@@ -88,6 +90,12 @@ def inject(network: nn.Module, settings: Mapping[str, Any]) -> None:
             network.set_submodule(path, UnpackedAttention(attention))
     lists = {key: "|".join(map(re.escape, paths)) for key, paths in settings.items() if isinstance(paths, list)}
     inject_adapter_in_model(get_peft_config({**settings, **lists}), network, adapter_name=ADAPTER)
+    dead = [path for path, layer in _adapted(network) for row in _magnitudes(layer) if not row.weight.all()]
+    if dead:
+        expected, remedy = "rows that are not all zeros", "set tuning.dora=false, or tuning.target to other layers"
+        raise ConfigError(
+            fault("DoRA cannot scale these layers", got=", ".join(dead), expected=expected, remedy=remedy)
+        )
 
 
 def tuned_modules(root: nn.Module) -> tuple[str, ...]:
@@ -105,6 +113,11 @@ def merge(network: nn.Module) -> None:
     for path, module in list(network.named_modules()):
         if isinstance(module, UnpackedAttention):
             network.set_submodule(path, module.packed())
+
+
+def _magnitudes(layer: Any) -> list[Any]:
+    """What DoRA trains of a layer: the lengths of its weight's rows."""
+    return list(layer.lora_magnitude_vector.values()) if hasattr(layer, "lora_magnitude_vector") else []
 
 
 def _adapted(root: nn.Module) -> list[tuple[str, Any]]:

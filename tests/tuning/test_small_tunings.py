@@ -45,15 +45,16 @@ pytestmark = pytest.mark.usefixtures("small_torchvision_vit")
 
 
 def build(name: str) -> Classifier:
-    """With a head that passes gradients on, and statistics that change what BatchNorm computes."""
+    """With a head that passes gradients on, and the statistics of some images, so that activations stay of one size."""
     torch.manual_seed(0)
     classifier = ModelConfig(name=name, image_size=SIZE).build(num_classes=len(NAMES))
     nn.init.normal_(classifier.get_submodule(classifier.head_name).weight, std=0.1)
     for module in classifier.modules():
         if isinstance(module, _BatchNorm):
             nn.init.ones_(module.weight)  # some libraries start residual branches at zero
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-            nn.init.normal_(module.running_mean, std=0.1)
+            module.momentum = 1.0
+    with torch.no_grad():
+        classifier.train()(torch.randn(16, 3, SIZE, SIZE))
     return classifier.eval()
 
 
@@ -62,20 +63,18 @@ IMAGES = torch.randn(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1
 
 @torch.no_grad()
 def logits(classifier: Classifier) -> torch.Tensor:
-    return classifier.eval()(IMAGES)
+    return classifier.eval()(IMAGES.to(next(classifier.parameters()).dtype))
 
 
-def trained(name: str, tuning: Tuning) -> Classifier:
-    """After three steps."""
-    classifier = build(name)
-    tuning.apply(classifier)
+def train(classifier: Classifier) -> None:
+    """Three steps."""
     classifier.train()
     optimizer = torch.optim.AdamW(classifier.trainable_parameters(), lr=2e-3)
     for _ in range(3):
         optimizer.zero_grad()
         nn.functional.cross_entropy(classifier(IMAGES), torch.tensor([0, 1, 2, 0])).backward()
         optimizer.step()
-    return classifier.eval()
+    classifier.eval()
 
 
 def stated(classifier: Classifier, tuning: Tuning) -> set[str]:
@@ -91,9 +90,8 @@ def stated(classifier: Classifier, tuning: Tuning) -> set[str]:
     return {*chosen, *(name for name in names if name.startswith(classifier.head_name))}
 
 
-def assert_same(found: torch.Tensor, expected: torch.Tensor) -> None:
-    scale = max(1.0, expected.abs().max().item())
-    assert (found - expected).abs().max().item() <= 1e-6 * scale
+def relative_difference(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return ((found - expected).norm() / expected.norm()).item()
 
 
 @pytest.mark.parametrize(("name", "tuning"), CASES)
@@ -101,7 +99,7 @@ def test_nothing_is_changed_at_the_start(name: str, tuning: Tuning):
     classifier = build(name)
     expected = logits(classifier)
     tuning.apply(classifier)
-    assert_same(logits(classifier), expected)
+    assert relative_difference(logits(classifier), expected) <= 1e-6
 
 
 @pytest.mark.parametrize(("name", "tuning"), CASES)
@@ -111,7 +109,7 @@ def test_only_what_is_stated_moves_and_is_saved_and_merges(name: str, tuning: Tu
     tuning.apply(classifier)
     before = copy.deepcopy(classifier.state_dict())
     expected = stated(classifier, tuning)
-    classifier = trained(name, tuning)
+    train(classifier)
     parameters = {key for key, _ in classifier.named_parameters()}
     assert {key for key, p in classifier.named_parameters() if p.requires_grad} == expected
     for key, value in classifier.state_dict().items():
@@ -121,15 +119,19 @@ def test_only_what_is_stated_moves_and_is_saved_and_merges(name: str, tuning: Tu
             assert torch.equal(value, before[key]), key
 
     adapted = logits(classifier)
+    assert relative_difference(adapted, logits(base)) > 1e-3
+    assert torch.equal(logits(copy.deepcopy(classifier)), adapted)
     plain = classifier.merged()
     assert {*plain.state_dict()} == {*base.state_dict()}
-    assert_same(logits(plain), adapted)
-    assert torch.equal(logits(classifier), adapted)
-    assert torch.equal(logits(copy.deepcopy(classifier)), adapted)
+    # A deep convolutional network of random weights magnifies rounding by a hundred: the algebra is judged in float64.
+    assert relative_difference(logits(plain), adapted) <= (1e-6 if "vit" in name else 1e-4)
+    exact = copy.deepcopy(classifier).double()
+    assert relative_difference(logits(exact.merged()), logits(exact)) <= 1e-12
+    assert torch.equal(logits(classifier), adapted), "the adapted one stays"
 
     start = copy.deepcopy(base.state_dict())
-    save_adapter(classifier, tmp_path, class_names=NAMES, weights="none")
+    save_adapter(classifier, tmp_path, class_names=NAMES, weights=None)
     loaded = load_adapter(tmp_path, base)
-    assert_same(logits(loaded), adapted)
+    assert torch.equal(logits(loaded), adapted)
+    assert torch.equal(logits(loaded.merged()), logits(classifier.merged()))
     assert all(torch.equal(value, start[key]) for key, value in base.state_dict().items())
-    assert_same(logits(loaded.merged()), adapted)
