@@ -69,7 +69,7 @@ def frozen(classifier: Classifier, runtime: Runtime, *, cut: Cut | None = None) 
         runtime: Gives the device, the precision and the memory format.
         cut: Where to stop; none: at the head.
     """
-    twin = copy.deepcopy(classifier).cpu()
+    twin = classifier.merged().cpu()
     twin.set_trainable(())
     size = classifier.preprocessing.image_size
     probe = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
