@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from finegrain.errors import ConfigError, fault
 from finegrain.models.layout import attention_modules
@@ -34,16 +36,26 @@ class AdaptableLayer:
     """Whether it is of a self-attention module."""
 
 
-def adaptable_layers(network: nn.Module, *, head: str) -> tuple[AdaptableLayer, ...]:
+@torch.no_grad()
+def adaptable_layers(network: nn.Module, image: Tensor, *, head: str) -> tuple[AdaptableLayer, ...]:
     """The layers that an adapter can be put on, in order; depthwise convolutions have no rank to speak of.
 
+    A layer that is never called, since its weights are read by other code (as in torchvision's Swin), would leave its
+    adapter without effect: it is left out.
+
     Args:
-        network: A classifier's.
+        network: A classifier's, in eval mode.
+        image: [1, 3, S, S], run through it to see which layers are called.
         head: Path of the classifier layer, which is left out.
     """
+    called: set[nn.Module] = set()
+    with ExitStack() as hooks:
+        for module in network.modules():
+            hooks.callback(module.register_forward_pre_hook(lambda module, _: called.add(module)).remove)
+        network(image)
     within = tuple(f"{path}." for path in attention_modules(network, ""))
     found = []
-    for path, sizes in _layers(network):
+    for path, sizes in _layers(network, called):
         if path != head:
             attends = f".{path}.".startswith(within)
             found.append(
@@ -54,15 +66,15 @@ def adaptable_layers(network: nn.Module, *, head: str) -> tuple[AdaptableLayer, 
     return tuple(found)
 
 
-def _layers(network: nn.Module) -> Iterator[tuple[str, tuple[int, int]]]:
+def _layers(network: nn.Module, called: set[nn.Module]) -> Iterator[tuple[str, tuple[int, int]]]:
     packed = packed_attention(network)
     for path, module in network.named_modules():
         if path in packed:
             size = module.embed_dim
             yield from ((f"{path}.in_proj", (size, 3 * size)), (f"{path}.out_proj", (size, size)))
-        elif isinstance(module, nn.Linear) and not isinstance(
-            module, nn.modules.linear.NonDynamicallyQuantizableLinear
-        ):
+        elif module not in called:
+            continue
+        elif isinstance(module, nn.Linear):
             yield path, (module.in_features, module.out_features)
         elif isinstance(module, nn.Conv2d) and module.groups == 1:
             yield path, (module.in_channels, module.out_channels)

@@ -166,7 +166,14 @@ class Classifier(nn.Module):
 
     def adaptable_layers(self) -> tuple[AdaptableLayer, ...]:
         """The layers that an adapter can be put on, in order, the classifier layer left out."""
-        return adaptable_layers(self.network, head=self.head_name.removeprefix("network."))
+        size, parameter = self.preprocessing.image_size, next(self.parameters())
+        image = torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype)
+        training = self.training
+        self.eval()
+        try:
+            return adaptable_layers(self.network, image, head=self.head_name.removeprefix("network."))
+        finally:
+            self.train(training)
 
     def adapt(self, settings: Mapping[str, Any], paths: Sequence[str]) -> None:
         """Put an adapter on layers, and train it and the classifier layer alone.

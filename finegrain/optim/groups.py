@@ -43,9 +43,9 @@ def is_weight(name: str, parameter: nn.Parameter) -> bool:
     """Whether this is a weight matrix or kernel, which decay and penalties act on.
 
     Norms and biases have one dimension; position embeddings, class tokens and relative-position tables have more,
-    but no network calls them `weight`.
+    but no network calls them `weight`. DoRA's magnitudes are lengths, of any dimensions.
     """
-    return parameter.ndim > 1 and "weight" in name.rpartition(".")[2]
+    return parameter.ndim > 1 and "weight" in name.rpartition(".")[2] and "magnitude" not in name
 
 
 def in_module(name: str, path: str) -> bool:

@@ -10,6 +10,7 @@ from finegrain import config
 from finegrain.errors import ConfigError
 from finegrain.models.classifier import Classifier
 from finegrain.models.config import ModelConfig
+from finegrain.optim.groups import is_weight
 from finegrain.tuning.bitfit import BitFit
 from finegrain.tuning.ia3 import IA3
 from finegrain.tuning.loha import LoHa
@@ -68,6 +69,16 @@ def test_depthwise_convolutions_stem_and_head_are_left_alone():
     assert len(layers) == 34
     assert all(layer.groups == 1 for layer in layers.values())
     assert not {"network.conv_stem", "network.classifier"} & layers.keys()
+
+
+def test_a_layer_that_is_never_called_takes_no_adapter():
+    """torchvision's Swin hands the weights of its attention to a function."""
+    with torch.device("meta"):
+        classifier = build("torchvision/swin_t", image_size=64)
+    Lora().apply(classifier)
+    adapted = [path for path, module in classifier.named_modules() if hasattr(module, "base_layer")]
+    assert len(adapted) == 27
+    assert not any("attn" in path for path in adapted)
 
 
 @pytest.mark.parametrize("name", ["timm/test_vit", "torchvision/vit_b_16"])
@@ -129,6 +140,14 @@ def test_dropout_of_an_adapter_acts_in_training_alone():
     with torch.no_grad():
         assert torch.equal(classifier.eval()(images), classifier(images))
         assert not torch.equal(classifier.train()(images), classifier(images))
+
+
+@pytest.mark.parametrize("name", ["timm/test_vit", "timm/test_resnet"])
+def test_of_an_adapter_the_thin_matrices_decay(name):
+    classifier = build(name)
+    Lora(dora=True).apply(classifier)
+    decayed = {key for key, p in classifier.named_parameters() if p.requires_grad and is_weight(key, p)}
+    assert {key.split(".")[-3] for key in decayed if "lora" in key} == {"lora_A", "lora_B"}
 
 
 def test_dora_refuses_rows_of_zeros():

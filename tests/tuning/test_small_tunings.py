@@ -19,7 +19,7 @@ from finegrain.tuning.lokr import LoKr
 from finegrain.tuning.lora import Lora
 from finegrain.tuning.norms import Norms
 
-SIZE, NAMES = 64, ("auk", "bee_eater", "crane")
+SIZE, NAMES = 32, ("auk", "bee_eater", "crane")
 NETWORKS = (
     "timm/test_vit",
     "torchvision/vit_b_16",
@@ -40,7 +40,6 @@ TUNINGS: dict[str, Tuning] = {
 MARKS = ("lora_", "ia3_", "hada_", "lokr_")
 """In the names of what adapters train."""
 CASES = [pytest.param(name, tuning, id=f"{key}-{name}") for key, tuning in TUNINGS.items() for name in NETWORKS]
-CASES.append(pytest.param("torchvision/resnet18", Lora(), id="lora-torchvision/resnet18"))
 pytestmark = pytest.mark.usefixtures("small_torchvision_vit")
 
 
@@ -95,18 +94,11 @@ def relative_difference(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize(("name", "tuning"), CASES)
-def test_nothing_is_changed_at_the_start(name: str, tuning: Tuning):
-    classifier = build(name)
-    expected = logits(classifier)
-    tuning.apply(classifier)
-    assert relative_difference(logits(classifier), expected) <= 1e-6
-
-
-@pytest.mark.parametrize(("name", "tuning"), CASES)
-def test_only_what_is_stated_moves_and_is_saved_and_merges(name: str, tuning: Tuning, tmp_path):
+def test_at_first_nothing_changes_then_what_is_stated_moves_is_saved_and_merges(name: str, tuning: Tuning, tmp_path):
     base = build(name)
     classifier = build(name)
     tuning.apply(classifier)
+    assert relative_difference(logits(classifier), logits(base)) <= 1e-6
     before = copy.deepcopy(classifier.state_dict())
     expected = stated(classifier, tuning)
     train(classifier)
