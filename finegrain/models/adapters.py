@@ -100,8 +100,9 @@ def inject(network: nn.Module, settings: Mapping[str, Any]) -> None:
     for path, attention in packed_attention(network).items():
         if f"{path}.in_proj" in targets or f"{path}.out_proj" in targets:
             network.set_submodule(path, UnpackedAttention(attention))
-    lists = {key: "|".join(map(re.escape, paths)) for key, paths in settings.items() if isinstance(paths, list)}
-    inject_adapter_in_model(get_peft_config({**settings, **lists}), network, adapter_name=ADAPTER)
+    lists = [key for key in ("target_modules", "feedforward_modules") if key in settings]
+    exact = {key: "|".join(map(re.escape, settings[key])) for key in lists}
+    inject_adapter_in_model(get_peft_config({**settings, **exact}), network, adapter_name=ADAPTER)
     dead = [path for path, layer in _adapted(network) for row in _magnitudes(layer) if not row.weight.all()]
     if dead:
         expected, remedy = "rows that are not all zeros", "set tuning.dora=false, or tuning.target to other layers"

@@ -12,6 +12,7 @@ from torch.nn.functional import cosine_similarity
 
 from finegrain.features import inference
 from finegrain.features.inference import batch_that_fits, frozen
+from finegrain.tuning.lora import Lora
 
 NAMES = ("torchvision/resnet18", "timm/test_resnet", "timm/mobilenetv2_035", "timm/test_vit")
 
@@ -149,3 +150,15 @@ def test_a_batch_is_halved_until_it_fits() -> None:
     assert batch_that_fits(SmallDevice(0, kind="cpu"), 128) == 128, "not tried on a processor"
     with pytest.raises(torch.OutOfMemoryError):
         batch_that_fits(SmallDevice(0), 128)
+
+
+def test_an_adapter_is_merged_so_that_batch_norm_folds() -> None:
+    model = build("timm/test_resnet")
+    Lora(rank=2).apply(model)
+    with torch.no_grad():
+        for parameter in model.trainable_parameters():
+            parameter.add_(0.01)
+    images = batch(model)
+    torch.testing.assert_close(frozen(model, runtime("fp32"))(images), reference(model, images), rtol=1e-4, atol=1e-4)
+    assert frozen(model, runtime("bf16")).folded
+    assert model.adapter is not None

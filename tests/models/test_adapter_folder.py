@@ -144,6 +144,8 @@ def test_a_damaged_adapter_is_refused(tmp_path):
     refused("cannot be used: got LORA with .*init_lora_weights")
     change(fresh() / ADAPTER_CONFIG_NAME, target_modules=["blocks.77.attn.qkv"])
     refused("cannot be used: got Target modules .*77")
+    change(fresh() / ADAPTER_CONFIG_NAME, target_modules="(.*)*qkv")
+    refused("cannot be used: got Target modules")
     change(fresh() / ADAPTER_CONFIG_NAME, r=3)
     refused("cannot be used: got .*size mismatch")
     (fresh() / ADAPTER_CONFIG_NAME).write_text("{}")
