@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from finegrain.errors import ConfigError, fault
 
 Arrangement = Literal["channels first", "channels last", "tokens"]
+FINEST = 7
+"""A grid of so many cells a side is fine enough: what CNNs have left of ImageNet's 224 pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,10 +39,21 @@ class Layer:
         return tokens.transpose(1, 2).reshape(len(tokens), -1, self.height, self.width)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Call:
+    """What a module read and gave in one forward pass."""
+
+    module: nn.Module
+    read: object
+    gave: Tensor
+
+
 def find_layer(network: nn.Module, images: Tensor, *, head: nn.Module, attentions: Sequence[nn.Module]) -> Layer:
     """The layer to explain `network` by.
 
-    - Where what runs last before the head gives a grid (CNNs, Swin): that module.
+    - Where what runs last before the head gives a grid (CNNs, Swin): that module; if the grid has fewer than 7 × 7
+      cells, as of small images, what the stage reads that goes below. On 3 × 3 cells a map of the drawn birds points
+      at the middle and nowhere else (`benchmarks/explanations.py`).
     - Where it gives a sequence of tokens: the norm that the last self-attention reads. The blocks' own output will not
       do: where the class token alone is classified, the last one's other tokens have no gradient.
 
@@ -53,68 +66,82 @@ def find_layer(network: nn.Module, images: Tensor, *, head: nn.Module, attention
     Raises:
         ConfigError: No module gives one grid or sequence an image.
     """
-    outputs, queries = _watch(network, images[:1].expand(2, -1, -1, -1), head=head, attentions=attentions)
-    spatial = [(module, output) for module, output in outputs if _is_grid(output) or _is_tokens(output)]
+    calls = _watch(network, images[:1].expand(2, -1, -1, -1), head=head)
+    spatial = [call for call in calls if _is_grid(call.gave) or _is_tokens(call.gave)]
     if not spatial:
         raise ConfigError(_unknown(network, "no module that gives a grid or tokens"))
-    module, output = spatial[-1]
-    if _is_grid(output):
-        height, width = _sides(output)
-        arrangement: Arrangement = "channels first" if output.shape[2:] == (height, width) else "channels last"
-        return Layer(module=module, arrangement=arrangement, height=height, width=width)
-    if queries:
-        givers = [(module, output) for module, output in outputs if output is queries[-1]]
-        if not givers:
+    last = spatial[-1]
+    if _is_grid(last.gave):
+        last = _before_coarse(calls) or last
+        height, width = _sides(last.gave)
+        arrangement: Arrangement = "channels first" if last.gave.shape[2:] == (height, width) else "channels last"
+        return Layer(module=last.module, arrangement=arrangement, height=height, width=width)
+    reads = [call.read for call in calls if call.module in attentions and _is_tokens(call.read)]
+    if reads:
+        giver = _giver(calls, reads[-1])
+        if giver is None:
             raise ConfigError(_unknown(network, "an attention that reads no module's output"))
-        module, output = givers[-1]
-    height, width = _grid_of(output.shape[1], [output for _, output in outputs if _is_grid(output)])
+        last = giver
+    tokens = last.gave.shape[1]
+    height, width = _grid_of(tokens, [call.gave for call in calls if _is_grid(call.gave)])
     if not height:
-        raise ConfigError(_unknown(network, f"{output.shape[1]} tokens an image, which fill no grid"))
-    prefix = output.shape[1] - height * width
-    return Layer(module=module, arrangement="tokens", height=height, width=width, prefix=prefix)
+        raise ConfigError(_unknown(network, f"{tokens} tokens an image, which fill no grid"))
+    return Layer(module=last.module, arrangement="tokens", height=height, width=width, prefix=tokens - height * width)
+
+
+def _before_coarse(calls: Sequence[_Call]) -> _Call | None:
+    """The call that gave the last fine grid, if a coarse one follows: what the outermost module between them reads.
+
+    Inside that module the grid may lie on one of several branches.
+    """
+    between = [
+        call for call in calls if 0 < _fineness(call.gave) < FINEST <= _fineness(call.read) and _giver(calls, call.read)
+    ]
+    if not between:
+        return None
+    least = min(_fineness(call.read) for call in between)
+    return _giver(calls, [call.read for call in between if _fineness(call.read) == least][-1])
+
+
+def _giver(calls: Sequence[_Call], tensor: object) -> _Call | None:
+    """The outermost module that gave `tensor`."""
+    return next((call for call in reversed(calls) if call.gave is tensor), None)
 
 
 @torch.no_grad()
-def _watch(
-    network: nn.Module, images: Tensor, *, head: nn.Module, attentions: Sequence[nn.Module]
-) -> tuple[list[tuple[nn.Module, Tensor]], list[Tensor]]:
-    """What each module gave, in the order they finished, before the head; and what each attention read."""
-    outputs: list[tuple[nn.Module, Tensor]] = []
-    queries: list[Tensor] = []
-    begun = False
+def _watch(network: nn.Module, images: Tensor, *, head: nn.Module) -> list[_Call]:
+    """What the modules did before the head ran, in the order they finished."""
+    calls: list[_Call] = []
+    ended = False
 
     def end(*_: Any) -> None:
-        nonlocal begun
-        begun = True
+        nonlocal ended
+        ended = True
 
-    def note(module: nn.Module, _: Any, output: Any) -> None:
-        if not begun and isinstance(output, Tensor) and output.shape[:1] == images.shape[:1]:
-            outputs.append((module, output))
-
-    def read(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if not begun and inputs and isinstance(inputs[0], Tensor) and _is_tokens(inputs[0]):
-            queries.append(inputs[0])
+    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        given = output[0] if isinstance(output, tuple) else output  # torch's attention gives its weights too
+        if not ended and isinstance(given, Tensor) and len(given) == len(images):
+            calls.append(_Call(module=module, read=inputs[0] if inputs else None, gave=given))
 
     hooks = [head.register_forward_pre_hook(end)]
     hooks += [module.register_forward_hook(note) for module in network.modules()]
-    hooks += [module.register_forward_pre_hook(read) for module in attentions]
     try:
         network(images)
     finally:
         for hook in hooks:
             hook.remove()
-    return outputs, queries
+    return calls
 
 
-def _is_grid(output: Tensor) -> bool:
-    if output.ndim != 4:
+def _is_grid(output: object) -> TypeGuard[Tensor]:
+    if not isinstance(output, Tensor) or output.ndim != 4:
         return False
     _, first, middle, last = output.shape
     return (middle == last and middle > 1) or (first == middle and first > 1)
 
 
-def _is_tokens(output: Tensor) -> bool:
-    return output.ndim == 3 and output.shape[1] > 1
+def _is_tokens(output: object) -> TypeGuard[Tensor]:
+    return isinstance(output, Tensor) and output.ndim == 3 and output.shape[1] > 1
 
 
 def _grid_of(tokens: int, grids: Sequence[Tensor]) -> tuple[int, int]:
@@ -130,6 +157,11 @@ def _grid_of(tokens: int, grids: Sequence[Tensor]) -> tuple[int, int]:
 def _sides(grid: Tensor) -> tuple[int, int]:
     _, first, middle, last = grid.shape
     return (middle, last) if middle == last else (first, middle)
+
+
+def _fineness(output: object) -> int:
+    """Cells of a grid's shorter side; 0 for all else."""
+    return min(_sides(output)) if _is_grid(output) else 0
 
 
 def _unknown(network: nn.Module, got: str) -> str:

@@ -74,10 +74,10 @@ def test_the_difference_of_two_classes_leaves_out_what_they_share():
     assert rather[30, 30] == 0
 
 
-@pytest.mark.parametrize("name", ["timm/test_resnet", "timm/test_vit"])
-def test_gradcam_is_the_textbook_one(name: str):
-    model = build(name, size=128).eval()
-    images, weights = torch.randn(2, 3, 128, 128), torch.eye(5)[[1, 3]]
+@pytest.mark.parametrize(("name", "size"), [("timm/test_resnet", 224), ("timm/test_vit", 128)])
+def test_gradcam_is_the_textbook_one(name: str, size: int):
+    model = build(name, size).eval()
+    images, weights = torch.randn(2, 3, size, size), torch.eye(5)[[1, 3]]
     maps = explainer(model).maps(images, weights)
     tokens = name == "timm/test_vit"
     layer = model.network.blocks[-1].norm1 if tokens else model.network.layer4
@@ -87,14 +87,20 @@ def test_gradcam_is_the_textbook_one(name: str):
     (gradient,) = torch.autograd.grad((logits * weights).sum(), kept[0])
     grids = [t[:, 1:].transpose(1, 2).unflatten(2, (8, 8)) if tokens else t for t in (kept[0].detach(), gradient)]
     heat = (grids[1].mean(dim=(2, 3), keepdim=True) * grids[0]).sum(dim=1).clamp(min=0)
-    heat = functional.interpolate(heat[:, None], size=(128, 128), mode="bilinear")[:, 0]
+    heat = functional.interpolate(heat[:, None], size=(size, size), mode="bilinear")[:, 0]
     low, high = heat.amin(dim=(1, 2), keepdim=True), heat.amax(dim=(1, 2), keepdim=True)
     np.testing.assert_allclose(maps, ((heat - low) / (high - low).clamp(min=1e-12)).numpy(), atol=2e-3)
     assert maps.max() == pytest.approx(1.0, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", ["torchvision/swin_t", "timm/swin_tiny_patch4_window7_224", "torchvision/densenet121"])
-@pytest.mark.parametrize("method", ["gradcam", "layercam"])
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("torchvision/swin_t", "gradcam"),
+        ("timm/swin_tiny_patch4_window7_224", "layercam"),
+        ("torchvision/densenet121", "hirescam"),
+    ],
+)
 def test_other_families_give_maps(name: str, method: Method):
     model = build(name)
     images = torch.randn(2, 3, 64, 64)
