@@ -106,6 +106,16 @@ def test_own_images(go, home: Path):
     assert image_files(folder / "a.png") == image_files(home / "own") == [folder / "a.png"]
 
 
+def test_a_vision_transformer_shows_each_layer_and_head(go, home: Path):
+    vit = ["model.name=timm/test_vit", "model.image_size=64"]
+    carry_out(recipe(home), ["train", *QUICK, *vit], out=home / "vit")
+    _, page, (picture,) = go("method=attention", "class_name=auk", *vit, run="vit")
+    assert page.count("<figure") == 3
+    assert page.count('class="wide"') == 1
+    heads, layers = 2, 6
+    assert Image.open(picture).size == (64 + 3 + 64 + 3 + heads * 59 - 3, layers * 59 - 3)
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
