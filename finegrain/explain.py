@@ -45,8 +45,9 @@ _OF_A_CLASS = (
 class Request:
     """What is to be explained, and how."""
 
-    method: Method = "gradcam"
-    """How; rollout and attention need a vision transformer."""
+    method: Method = "hirescam"
+    """How; rollout and attention need a vision transformer. hirescam is gradcam where a CNN's last grid is averaged
+    into a linear head, and points better elsewhere (`benchmarks/explanations.py`)."""
     images: str | None = None
     """An image file, or a folder of them; none: images of the test split."""
     class_name: str | None = None

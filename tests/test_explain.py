@@ -73,7 +73,7 @@ def mistaken(home: Path):
 def test_the_surest_mistakes_come_first_and_test_is_not_counted(go, home: Path, mistaken: list[str]):
     looks = (home / "run" / "test_evaluations.json").read_text()
     said, page, pictures = go()
-    assert "2 images explained by gradcam" in said
+    assert "2 images explained by hirescam" in said
     assert len(pictures) == 2
     assert page.index(mistaken[0]) < page.index(mistaken[1])
     assert "rather than" in page
