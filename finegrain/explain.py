@@ -30,6 +30,7 @@ from finegrain.storage import RunDirectory, locate
 GALLERY = Path("gen")
 """Under it the pictures lie, by recipe, run and method."""
 _PREDICTIONS = "predictions.csv"
+_COLUMNS = {"path", "label", "class_1", "probability_1"}
 _READING = {
     "attention": "Hot is what the class token looks at in the last layer, mean over heads; below, each layer and head.",
     "rollout": "Hot is what reaches the class token through the attention of all layers (rollout).",
@@ -105,7 +106,7 @@ def explain(recipe: Recipe, request: Request, *, directory: RunDirectory) -> str
             for explained in _explain(batch, model, request.method, compared, names=table.class_names, runtime=runtime)
         ]
         page = directory.path / f"explain-{request.method}.html"
-        pictures = GALLERY / recipe.name / f"explain-{directory.path.name}-{request.method}"
+        pictures = GALLERY / recipe.name / f"explain-{directory.path.resolve().name}-{request.method}"
         Explanations(
             name=recipe.name,
             method=request.method,
@@ -143,7 +144,11 @@ def _test_samples(file: Path, table: Table, *, label: int | None) -> list[Sample
         raise CheckpointError(fault(f"there is no {file}", got="none", expected=expected, remedy=remedy))
     samples = {csv_cell(sample.path): sample for sample in table.samples}
     with file.open(encoding="utf-8", newline="") as opened:
-        rows = list(csv.DictReader(opened))
+        reader = csv.DictReader(opened)
+        rows, missing = list(reader), _COLUMNS - set(reader.fieldnames or ())
+    if missing:
+        got, expected = f"no column {min(missing)}", "the file as the run wrote it"
+        raise CheckpointError(fault(f"{file} is damaged", got=got, expected=expected, remedy="evaluate the run again"))
     unknown = [row["path"] for row in rows if row["path"] not in samples]
     if unknown:
         expected, remedy = "the images of the run", "use the data the model was trained for"

@@ -159,3 +159,9 @@ def test_a_run_without_mistakes_says_so(go, home: Path, mistaken: list[str]):
     rewrite(home, [row | {"class_1": row["label"]} for row in predictions(home)])
     with pytest.raises(FinegrainError, match="no mistake on test"):
         go()
+
+
+def test_damaged_predictions_are_refused(go, home: Path, mistaken: list[str]):
+    (home / "run" / "predictions.csv").write_text("path,label\na,b\n")
+    with pytest.raises(FinegrainError, match=r"is damaged: got no column class_1.*evaluate"):
+        go()
