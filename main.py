@@ -8,8 +8,8 @@ from pathlib import Path
 from finegrain.errors import FinegrainError
 
 WORDS = """train: train, evaluate once on test, report (the default); evaluate: judge the best model in --out again;
-features: what the frozen network says of each image; crossval [folds=K] [seeds=R] [on=test]: repeated k-fold; ensemble
-DIR DIR ...: models as one; learning-curve [counts=N,N]: fewer images; tune KEY=LOW..HIGH KEY=A,B [trials=N]: search;
+explain [images=PATH]: what it looks at; features: what the frozen network says; crossval [folds=K] [on=test]: k-fold;
+ensemble DIR DIR ...: models as one; learning-curve [counts=N,N]: fewer images; tune KEY=LOW..HIGH KEY=A,B: search;
 lr-range: possible rates; then KEY=VALUE for fields of the recipe; or compare DIR DIR ...: finished evaluations"""
 
 

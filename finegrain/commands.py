@@ -13,6 +13,7 @@ from typing import Any
 from finegrain import config as configs
 from finegrain.ensembles.ensemble import ENSEMBLE, Ensemble, ensemble
 from finegrain.errors import ConfigError, OutputError, fault
+from finegrain.explain import Request, explain
 from finegrain.models.summary import summary
 from finegrain.recipe import Recipe, evaluate, run
 from finegrain.repeated.compare import compare
@@ -39,6 +40,8 @@ class Command:
     """Whether KEY=LOW..HIGH and KEY=A,B are for the `ranges` of its settings."""
     members: bool = False
     """Whether words without = are for the `members` of its settings."""
+    of_run: bool = False
+    """Whether it is about a training run that there is: the one in --out, or the newest."""
 
 
 def _train(recipe: Recipe, _: None, path: Path, resume: bool) -> str:
@@ -46,9 +49,11 @@ def _train(recipe: Recipe, _: None, path: Path, resume: bool) -> str:
 
 
 def _evaluate(recipe: Recipe, _: None, path: Path, __: bool) -> str:
-    if not path.is_dir():
-        raise OutputError(fault("no run to evaluate", got=str(path), expected="a run directory", remedy="set --out"))
     return evaluate(recipe, directory=RunDirectory(path, resume=True))
+
+
+def _explain(recipe: Recipe, request: Request, path: Path, _: bool) -> str:
+    return explain(recipe, request, directory=RunDirectory(path, resume=True))
 
 
 def _features(recipe: Recipe, _: None, path: Path, resume: bool) -> str:
@@ -77,7 +82,8 @@ def _lr_range(recipe: Recipe, sweep: Sweep, path: Path, resume: bool) -> str:
 
 COMMANDS = {
     "train": Command(do=_train),
-    "evaluate": Command(do=_evaluate),
+    "evaluate": Command(do=_evaluate, of_run=True),
+    "explain": Command(do=_explain, settings=Request, of_run=True),
     "features": Command(do=_features),
     "crossval": Command(do=_crossval, settings=Protocol),
     "ensemble": Command(do=_ensemble, settings=Ensemble, members=True),
@@ -160,9 +166,10 @@ def carry_out(
     space = read_space(recipe, settings.ranges) if command.ranges else {}
     if dry_run:
         return "\n".join([plan(recipe), *(f"{key}: {in_words(allowed)}" for key, allowed in space.items())])
-    begun = resume or name == "evaluate"
-    kind = "" if name in ("train", "evaluate") else f"{name}-"
-    path = out or run_directory(recipe.name, kind, newest=begun)
+    kind = "" if name == "train" or command.of_run else f"{name}-"
+    path = out or run_directory(recipe.name, kind, newest=resume or command.of_run)
+    if command.of_run and not path.is_dir():
+        raise OutputError(fault(f"no run to {name}", got=str(path), expected="a run directory", remedy="set --out"))
     if resume and not path.exists():
         logger.info("%s holds nothing to resume: a new run begins", path)
     return command.do(recipe, settings, path, resume)

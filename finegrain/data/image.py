@@ -74,6 +74,20 @@ def read_image(path: Path, *, max_pixels: int, background: Color = WHITE) -> Ima
     return decode(data, str(path), max_pixels=max_pixels, background=background)
 
 
+def image_files(path: Path) -> list[Path]:
+    """The image at `path`, whatever its name; or, of a folder, those at any depth with an image's name, in order.
+
+    Raises:
+        DataError: There is nothing at `path`, or no image in the folder.
+    """
+    found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix.lower() in _FORMAT_OF)
+    if not found:
+        got = f"{path}, {'a folder without any' if path.is_dir() else 'which does not exist'}"
+        expected = f"an image, or a folder of {' '.join(_FORMAT_OF)}"
+        raise DataError(fault("no images", got=got, expected=expected, remedy="name another path"))
+    return found
+
+
 def decode(data: bytes, name: str, *, max_pixels: int, background: Color = WHITE) -> Image:
     """Decode an image file's bytes; `name` is for messages, and its extension for a note.
 

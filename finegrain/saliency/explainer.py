@@ -1,0 +1,172 @@
+"""Maps of what speaks for a class, by Grad-CAM and its family (pytorch-grad-cam) or by attention."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from finegrain.errors import ConfigError, fault
+from finegrain.saliency.attention import class_attention, recorded_attention, rollout
+from finegrain.saliency.layer import Layer, find_layer
+
+Method = Literal["gradcam", "gradcam++", "xgradcam", "hirescam", "layercam", "eigencam", "rollout", "attention"]
+"""
+- gradcam: Selvaraju et al., ICCV 2017. gradcam++: Chattopadhay et al., WACV 2018. xgradcam: Fu et al., BMVC 2020.
+- hirescam: Draelos & Carin 2020. layercam: Jiang et al., TIP 2021.
+- eigencam: Muhammad & Yeasin, IJCNN 2020: the first principal component of the features, whatever the class.
+- rollout: Abnar & Zuidema, ACL 2020. attention: the class token's in the last layer, mean over heads.
+"""
+ATTENTION_METHODS: tuple[Method, ...] = ("rollout", "attention")
+CLASSLESS: tuple[Method, ...] = ("eigencam", *ATTENTION_METHODS)
+"""Methods that know no class: their map is the same for every one."""
+
+
+class Explainer:
+    """Maps of one method for one network, which is as it was before after each call."""
+
+    def __init__(
+        self, network: nn.Module, *, head: nn.Module, attentions: Sequence[nn.Module], method: Method = "gradcam"
+    ) -> None:
+        """Name the parts of the network; nothing is run yet.
+
+        Args:
+            network: Images float [B, 3, S, S] → logits [B, K].
+            head: Its classifier layer.
+            attentions: Its self-attention modules, in order.
+            method: How.
+        """
+        self.method = method
+        self._network = network
+        self._head = head
+        self._attentions = attentions
+        self._layer: Layer | None = None
+
+    def maps(self, images: Tensor, weights: Tensor) -> NDArray[np.float32]:
+        """Where each image speaks for Σ_k w_k · logit_k, float32 [B, S, S] in [0, 1].
+
+        One class has the weight 1. +1 and −1 ask what speaks for one class and not the other: the gradient of the
+        difference of two logits, in which what they share cancels before the map is rectified (Zhang et al.,
+        "Finer-CAM", CVPR 2025); the difference of two maps would compare what was normalised apart.
+
+        Args:
+            images: Prepared, float [B, 3, S, S], on the network's device.
+            weights: float [B, K].
+
+        Raises:
+            ConfigError: The network has no grid of features, or no attention where the method needs it.
+        """
+        with _undisturbed(self._network):
+            if self.method in ATTENTION_METHODS:
+                return self._attention_maps(images)
+            return self._class_activation_maps(images, weights)
+
+    def attention(self, images: Tensor) -> Tensor:
+        """What the class token looks at, float [B, layers, heads, h, w], each map summing to what it gives patches.
+
+        Raises:
+            ConfigError: The network is no plain vision transformer.
+        """
+        with _undisturbed(self._network):
+            layer, weights = self._attend(images)
+        maps = class_attention(weights, prefix=layer.prefix)
+        return maps.reshape(*maps.shape[:3], layer.height, layer.width)
+
+    def _class_activation_maps(self, images: Tensor, weights: Tensor) -> NDArray[np.float32]:
+        layer = self._find(images)
+        # The graph begins at the layer: nothing before it is recorded, and no weight gets a gradient. What runs after
+        # it reads a copy, as it may write in place (DenseNet's ReLU).
+        with layer.module.register_forward_hook(_begin_graph):
+            cam = _library(self.method)(self._network, [layer.module], reshape_transform=layer.as_grid)
+            copy = layer.module.register_forward_hook(lambda _, __, output: output.clone())
+            try:
+                targets = [_WeightedLogits(row) for row in weights]
+                maps: NDArray[np.float32] = cam(images, targets)
+            finally:
+                copy.remove()
+                cam.activations_and_grads.release()
+        return maps
+
+    def _attention_maps(self, images: Tensor) -> NDArray[np.float32]:
+        layer, weights = self._attend(images)
+        if self.method == "rollout":
+            rows = rollout(weights, prefix=layer.prefix)
+        else:
+            rows = class_attention(weights[-1:], prefix=layer.prefix).mean(dim=(1, 2))
+        maps = rows.reshape(-1, 1, layer.height, layer.width)
+        maps = functional.interpolate(maps, size=images.shape[2:], mode="bilinear")[:, 0]
+        low, high = maps.amin(dim=(1, 2), keepdim=True), maps.amax(dim=(1, 2), keepdim=True)
+        scaled: NDArray[np.float32] = ((maps - low) / (high - low).clamp(min=1e-12)).float().cpu().numpy()
+        return scaled
+
+    @torch.no_grad()
+    def _attend(self, images: Tensor) -> tuple[Layer, list[Tensor]]:
+        layer = self._find(images)
+        with recorded_attention(self._attentions if layer.arrangement == "tokens" else ()) as weights:
+            self._network(images)
+        tokens = layer.prefix + layer.height * layer.width
+        if not weights or any(layer_weights.shape[2:] != (tokens, tokens) for layer_weights in weights):
+            raise ConfigError(
+                fault(
+                    f"{self.method} needs attention between all patches",
+                    got=f"{type(self._network).__name__}, which has none",
+                    expected="a vision transformer such as ViT or DeiT (Swin attends within windows)",
+                    remedy="choose another method, e.g. method=gradcam",
+                )
+            )
+        return layer, weights
+
+    def _find(self, images: Tensor) -> Layer:
+        if self._layer is None:
+            self._layer = find_layer(self._network, images, head=self._head, attentions=self._attentions)
+        return self._layer
+
+
+class _WeightedLogits:
+    """What the library asks of one image's logits [K]: a number to be explained."""
+
+    def __init__(self, weights: Tensor) -> None:
+        self._weights = weights
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return logits @ self._weights
+
+
+def _begin_graph(_: nn.Module, __: Any, output: Tensor) -> None:
+    output.requires_grad_()
+
+
+@contextmanager
+def _undisturbed(network: nn.Module) -> Iterator[None]:
+    """Evaluate with no weight recorded, and leave modes and flags as they were."""
+    modes = [(module, module.training) for module in network.modules()]
+    recorded = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    network.eval()
+    for parameter in recorded:
+        parameter.requires_grad_(False)
+    try:
+        with torch.enable_grad():
+            yield
+    finally:
+        for parameter in recorded:
+            parameter.requires_grad_(True)
+        for module, mode in modes:
+            module.training = mode
+
+
+def _library(method: Method) -> Any:
+    """The library's class; imported here alone, as it takes seconds."""
+    import pytorch_grad_cam as library
+
+    return {
+        "gradcam": library.GradCAM,
+        "gradcam++": library.GradCAMPlusPlus,
+        "xgradcam": library.XGradCAM,
+        "hirescam": library.HiResCAM,
+        "layercam": library.LayerCAM,
+        "eigencam": library.EigenCAM,
+    }[method]

@@ -1,0 +1,173 @@
+"""Find, by watching one forward pass, the last place where a network still knows where in the image it is."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeGuard
+
+import torch
+from torch import Tensor, nn
+
+from finegrain.errors import ConfigError, fault
+
+Arrangement = Literal["channels first", "channels last", "tokens"]
+FINEST = 7
+"""A grid of so many cells a side is fine enough: what CNNs have left of ImageNet's 224 pixels."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """A module whose output is a grid of features over the image."""
+
+    module: nn.Module
+    arrangement: Arrangement
+    """[B, C, h, w], [B, h, w, C] or [B, P + h·w, C]."""
+    height: int
+    """h."""
+    width: int
+    """w."""
+    prefix: int = 0
+    """P, the tokens before the grid's: class, distillation, registers."""
+
+    def as_grid(self, output: Tensor) -> Tensor:
+        """What the module gives, or its gradient, as [B, C, h, w]."""
+        if self.arrangement == "channels first":
+            return output
+        if self.arrangement == "channels last":
+            return output.permute(0, 3, 1, 2)
+        tokens = output[:, self.prefix :]
+        return tokens.transpose(1, 2).reshape(len(tokens), -1, self.height, self.width)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Call:
+    """What a module read and gave in one forward pass."""
+
+    module: nn.Module
+    read: object
+    gave: Tensor
+
+
+def find_layer(network: nn.Module, images: Tensor, *, head: nn.Module, attentions: Sequence[nn.Module]) -> Layer:
+    """The layer to explain `network` by.
+
+    - Where what runs last before the head gives a grid (CNNs, Swin): that module; if the grid has fewer than 7 × 7
+      cells, as of small images, what the stage reads that goes below. On 3 × 3 cells a map of the drawn birds points
+      at the middle and nowhere else (`benchmarks/explanations.py`).
+    - Where it gives a sequence of tokens: the norm that the last self-attention reads. The blocks' own output will not
+      do: where the class token alone is classified, the last one's other tokens have no gradient.
+
+    Args:
+        network: In eval mode.
+        images: float [B, 3, S, S]; two of them are run.
+        head: The classifier layer; what runs from it on is not looked at.
+        attentions: The self-attention modules, in order.
+
+    Raises:
+        ConfigError: No module gives one grid or sequence an image.
+    """
+    calls = _watch(network, images[:1].expand(2, -1, -1, -1), head=head)
+    spatial = [call for call in calls if _is_grid(call.gave) or _is_tokens(call.gave)]
+    if not spatial:
+        raise ConfigError(_unknown(network, "no module that gives a grid or tokens"))
+    last = spatial[-1]
+    if _is_grid(last.gave):
+        last = _before_coarse(calls) or last
+        height, width = _sides(last.gave)
+        arrangement: Arrangement = "channels first" if last.gave.shape[2:] == (height, width) else "channels last"
+        return Layer(module=last.module, arrangement=arrangement, height=height, width=width)
+    reads = [call.read for call in calls if call.module in attentions and _is_tokens(call.read)]
+    if reads:
+        giver = _giver(calls, reads[-1])
+        if giver is None:
+            raise ConfigError(_unknown(network, "an attention that reads no module's output"))
+        last = giver
+    tokens = last.gave.shape[1]
+    height, width = _grid_of(tokens, [call.gave for call in calls if _is_grid(call.gave)])
+    if not height:
+        raise ConfigError(_unknown(network, f"{tokens} tokens an image, which fill no grid"))
+    return Layer(module=last.module, arrangement="tokens", height=height, width=width, prefix=tokens - height * width)
+
+
+def _before_coarse(calls: Sequence[_Call]) -> _Call | None:
+    """The call that gave the last fine grid, if a coarse one follows: what the outermost module between them reads.
+
+    Inside that module the grid may lie on one of several branches.
+    """
+    between = [
+        call for call in calls if 0 < _fineness(call.gave) < FINEST <= _fineness(call.read) and _giver(calls, call.read)
+    ]
+    if not between:
+        return None
+    least = min(_fineness(call.read) for call in between)
+    return _giver(calls, [call.read for call in between if _fineness(call.read) == least][-1])
+
+
+def _giver(calls: Sequence[_Call], tensor: object) -> _Call | None:
+    """The outermost module that gave `tensor`."""
+    return next((call for call in reversed(calls) if call.gave is tensor), None)
+
+
+@torch.no_grad()
+def _watch(network: nn.Module, images: Tensor, *, head: nn.Module) -> list[_Call]:
+    """What the modules did before the head ran, in the order they finished."""
+    calls: list[_Call] = []
+    ended = False
+
+    def end(*_: Any) -> None:
+        nonlocal ended
+        ended = True
+
+    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        given = output[0] if isinstance(output, tuple) else output  # torch's attention gives its weights too
+        if not ended and isinstance(given, Tensor) and len(given) == len(images):
+            calls.append(_Call(module=module, read=inputs[0] if inputs else None, gave=given))
+
+    hooks = [head.register_forward_pre_hook(end)]
+    hooks += [module.register_forward_hook(note) for module in network.modules()]
+    try:
+        network(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return calls
+
+
+def _is_grid(output: object) -> TypeGuard[Tensor]:
+    if not isinstance(output, Tensor) or output.ndim != 4:
+        return False
+    _, first, middle, last = output.shape
+    return (middle == last and middle > 1) or (first == middle and first > 1)
+
+
+def _is_tokens(output: object) -> TypeGuard[Tensor]:
+    return isinstance(output, Tensor) and output.ndim == 3 and output.shape[1] > 1
+
+
+def _grid_of(tokens: int, grids: Sequence[Tensor]) -> tuple[int, int]:
+    """Sides of the grid that the last of `tokens` fill: of the last of `grids` they can, or a square; else (0, 0)."""
+    for grid in reversed(grids):
+        height, width = _sides(grid)
+        if height * width <= tokens:
+            return height, width
+    side = math.isqrt(tokens)
+    return (side, side) if side**2 == tokens else (0, 0)
+
+
+def _sides(grid: Tensor) -> tuple[int, int]:
+    _, first, middle, last = grid.shape
+    return (middle, last) if middle == last else (first, middle)
+
+
+def _fineness(output: object) -> int:
+    """Cells of a grid's shorter side; 0 for all else."""
+    return min(_sides(output)) if _is_grid(output) else 0
+
+
+def _unknown(network: nn.Module, got: str) -> str:
+    return fault(
+        f"{type(network).__name__} cannot be explained",
+        got=got,
+        expected="a grid of features, or tokens of patches, before the head",
+        remedy="choose a CNN, ViT or Swin, or larger images",
+    )

@@ -1,0 +1,137 @@
+"""Maps: where the pattern is, by hand, and without a trace on the network."""
+
+import copy
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from finegrain.errors import ConfigError
+from finegrain.models.classifier import Classifier
+from finegrain.models.config import ModelConfig
+from finegrain.saliency.explainer import CLASSLESS, Explainer, Method
+
+FAMILY = [method for method in get_args(Method) if method not in CLASSLESS]
+
+
+class Colours(nn.Module):
+    """Class k is how much of colour k the image holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.AvgPool2d(8)
+        self.act = nn.ReLU(inplace=True)
+        self.head = nn.Linear(3, 3, bias=False)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.eye(3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(self.act(self.features(images)).mean(dim=(2, 3)))
+
+
+def build(name: str, size: int = 64) -> Classifier:
+    torch.manual_seed(0)
+    model = ModelConfig(name=name, image_size=size).build(num_classes=5)
+    nn.init.normal_(model.get_submodule(model.head_name).weight)
+    return model
+
+
+def explainer(model: Classifier, method: Method = "gradcam") -> Explainer:
+    attentions = [model.get_submodule(path) for path in model.attention_modules()]
+    return Explainer(model.network, head=model.get_submodule(model.head_name), attentions=attentions, method=method)
+
+
+@pytest.mark.parametrize("method", FAMILY)
+def test_a_map_lights_up_where_the_pattern_is(method: Method):
+    images = torch.zeros(2, 3, 32, 32)
+    images[:, 0, :8, 24:] = 1.0
+    images[:, 1, 24:, :8] = 1.0
+    network = Colours()
+    maps = Explainer(network, head=network.head, attentions=(), method=method).maps(images, torch.eye(3)[:2])
+    assert maps.shape == (2, 32, 32)
+    assert maps.dtype == np.float32
+    for heat, rows, columns in ((maps[0], slice(0, 12), slice(20, 32)), (maps[1], slice(20, 32), slice(0, 12))):
+        assert heat[rows, columns].max() == pytest.approx(1.0, abs=1e-3)
+        heat[rows, columns] = 0
+        assert heat.max() == 0
+
+
+def test_the_difference_of_two_classes_leaves_out_what_they_share():
+    images = torch.zeros(1, 3, 32, 32)
+    images[:, 0, :8, :8] = 1.0
+    images[:, 0, 24:, 24:] = 1.0
+    images[:, 1, 24:, 24:] = 1.0
+    network = Colours()
+    explain = Explainer(network, head=network.head, attentions=(), method="hirescam")
+    alone = explain.maps(images, torch.tensor([[1.0, 0.0, 0.0]]))[0]
+    rather = explain.maps(images, torch.tensor([[1.0, -1.0, 0.0]]))[0]
+    assert alone[2, 2] == pytest.approx(1.0, abs=1e-3)
+    assert alone[30, 30] == pytest.approx(1.0, abs=1e-3)
+    assert rather[2, 2] == pytest.approx(1.0, abs=1e-3)
+    assert rather[30, 30] == 0
+
+
+@pytest.mark.parametrize(("name", "size"), [("timm/test_resnet", 224), ("timm/test_vit", 128)])
+def test_gradcam_is_the_textbook_one(name: str, size: int):
+    model = build(name, size).eval()
+    images, weights = torch.randn(2, 3, size, size), torch.eye(5)[[1, 3]]
+    maps = explainer(model).maps(images, weights)
+    tokens = name == "timm/test_vit"
+    layer = model.network.blocks[-1].norm1 if tokens else model.network.layer4
+    kept: list[torch.Tensor] = []
+    with layer.register_forward_hook(lambda _, __, output: kept.append(output)):
+        logits = model(images)
+    (gradient,) = torch.autograd.grad((logits * weights).sum(), kept[0])
+    grids = [t[:, 1:].transpose(1, 2).unflatten(2, (8, 8)) if tokens else t for t in (kept[0].detach(), gradient)]
+    heat = (grids[1].mean(dim=(2, 3), keepdim=True) * grids[0]).sum(dim=1).clamp(min=0)
+    heat = functional.interpolate(heat[:, None], size=(size, size), mode="bilinear")[:, 0]
+    low, high = heat.amin(dim=(1, 2), keepdim=True), heat.amax(dim=(1, 2), keepdim=True)
+    np.testing.assert_allclose(maps, ((heat - low) / (high - low).clamp(min=1e-12)).numpy(), atol=2e-3)
+    assert maps.max() == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("torchvision/swin_t", "gradcam"),
+        ("timm/swin_tiny_patch4_window7_224", "layercam"),
+        ("torchvision/densenet121", "hirescam"),
+    ],
+)
+def test_other_families_give_maps(name: str, method: Method):
+    model = build(name)
+    images = torch.randn(2, 3, 64, 64)
+    maps = np.stack([explainer(model, method).maps(images, torch.eye(5)[[k, k]]) for k in range(5)])
+    assert maps.min() >= 0
+    assert maps.max() == pytest.approx(1.0, abs=1e-3)
+    assert maps.std(axis=0).max() > 0.05  # another class, another map
+
+
+def test_a_frozen_classifier_is_explained_and_stays_as_it_was():
+    free, frozen = build("timm/test_vit"), build("timm/test_vit")
+    frozen.set_trainable((frozen.head_name,), boundary=frozen.head_name)
+    frozen.train()
+    before = copy.deepcopy(frozen.state_dict())
+    images, weights = torch.randn(2, 3, 64, 64), torch.eye(5)[[0, 4]]
+    for method in ("gradcam", "rollout"):
+        np.testing.assert_array_equal(
+            explainer(frozen, method).maps(images, weights), explainer(free.eval(), method).maps(images, weights)
+        )
+    assert [m.training for m in frozen.modules()] == [m.training for m in copy.deepcopy(frozen).train().modules()]
+    assert [name for name, p in frozen.named_parameters() if p.requires_grad] == [
+        f"{frozen.head_name}.weight",
+        f"{frozen.head_name}.bias",
+    ]
+    assert all(torch.equal(value, before[name]) for name, value in frozen.state_dict().items())
+    assert all(parameter.grad is None for parameter in frozen.parameters())
+    assert not any(module._forward_hooks for module in frozen.modules())
+    assert all(block.attn.fused_attn for block in frozen.network.blocks)
+
+
+def test_rollout_and_attention_need_a_vision_transformer():
+    for name in ("timm/test_resnet", "torchvision/swin_t"):
+        with pytest.raises(ConfigError, match=r"needs attention between all patches.*choose another method"):
+            explainer(build(name), "rollout").maps(torch.zeros(1, 3, 64, 64), torch.eye(5)[:1])

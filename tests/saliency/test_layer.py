@@ -1,0 +1,62 @@
+"""Where a network is explained: found by watching it run, the same for every library."""
+
+import pytest
+import torch
+from torch import nn
+
+from finegrain.errors import ConfigError
+from finegrain.models.config import ModelConfig
+from finegrain.saliency.layer import Layer, find_layer
+
+
+def found(name: str, size: int) -> tuple[str, Layer]:
+    torch.manual_seed(0)
+    model = ModelConfig(name=name, image_size=size).build(num_classes=5).eval()
+    layer = find_layer(
+        model.network,
+        torch.zeros(1, 3, size, size),
+        head=model.get_submodule(model.head_name),
+        attentions=[model.get_submodule(path) for path in model.attention_modules()],
+    )
+    return next(path for path, module in model.network.named_modules() if module is layer.module), layer
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "path", "arrangement", "side", "prefix"),
+    [
+        ("timm/test_resnet", 224, "layer4", "channels first", 7, 0),
+        ("timm/test_resnet", 96, "layer2", "channels first", 12, 0),
+        ("torchvision/resnet50", 96, "layer2", "channels first", 12, 0),
+        ("timm/efficientnet_b0", 96, "blocks.2", "channels first", 12, 0),
+        ("timm/test_convnext", 64, "stages.1", "channels first", 8, 0),
+        ("torchvision/densenet121", 64, "features.denseblock2", "channels first", 8, 0),
+        ("torchvision/mobilenet_v2", 64, "features.6", "channels first", 8, 0),
+        ("timm/test_vit", 64, "blocks.5.norm1", "tokens", 4, 1),
+        ("timm/swin_tiny_patch4_window7_224", 224, "norm", "channels last", 7, 0),
+        ("torchvision/swin_t", 224, "permute", "channels first", 7, 0),
+        ("torchvision/swin_t", 64, "features.3", "channels last", 8, 0),
+        ("timm/vit_tiny_r_s16_p8_224", 64, "blocks.11.norm1", "tokens", 2, 1),
+        ("timm/cait_xxs24_224", 64, "blocks_token_only.1.norm1", "tokens", 4, 1),
+        ("timm/vit_small_patch16_dinov3", 64, "blocks.11.norm1", "tokens", 4, 5),
+    ],
+)
+def test_no_layer_has_to_be_named(name: str, size: int, path: str, arrangement: str, side: int, prefix: int):
+    where, layer = found(name, size)
+    assert (where, layer.arrangement, layer.height, layer.width) == (path, arrangement, side, side)
+    assert layer.prefix == prefix
+
+
+def test_tokens_and_channels_become_a_grid_in_reading_order():
+    values = torch.arange(6.0)
+    tokens = torch.cat([torch.tensor([-1.0]), values]).view(1, 7, 1)
+    layer = Layer(module=nn.Identity(), arrangement="tokens", height=2, width=3, prefix=1)
+    assert layer.as_grid(tokens).tolist() == [[values.view(2, 3).tolist()]]
+    layer = Layer(module=nn.Identity(), arrangement="channels last", height=2, width=3)
+    assert layer.as_grid(values.view(1, 2, 3, 1)).tolist() == [[values.view(2, 3).tolist()]]
+
+
+def test_a_network_without_a_grid_is_refused():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.Linear(4, 2))
+    with pytest.raises(ConfigError, match=r"Sequential cannot be explained.*choose a CNN, ViT or Swin"):
+        find_layer(network, torch.zeros(1, 3, 2, 2), head=network[2], attentions=())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
