@@ -114,7 +114,7 @@ def _cook(
     soup = greedy_soup(loads, see=lambda model: reader.predict(model, "val", "soup"), first=known[0][0])
     names = [known[at][1].name for at in soup.kept]
     save_folder(soup.model, folder, class_names=reader.data.class_names, extra={"members": names})
-    words = f"The soup is made of {', '.join(names)}, in this order."
+    words = f"The soup is made of {', '.join(names)}, in this order." if len(names) > 1 else f"The soup is {names[0]}."
     if len(names) < len(members):
         words += " With any other member it got fewer val images right."
     return soup, words
