@@ -10,6 +10,9 @@ from finegrain.metrics.ensembles import Average, Diversity, Gain
 from finegrain.report.format import count, percent
 from finegrain.report.record import Predictions
 
+_TOGETHER = 2 / 3
+"""Share of a member's errors that all make, from which on they are said to err together."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
@@ -76,7 +79,7 @@ class EnsembleRecord:
         if error == 0:
             return "No member makes a mistake: there is nothing to gain."
         together = shares.missed_by_all / error
-        most = "The members err together" if together >= 0.5 else "The members err on different images"
+        most = "The members err together" if together >= _TOGETHER else "The members err in part on different images"
         return (
             f"{most}: {percent(shares.missed_by_all)} of the images are missed by all, of {percent(error)} that a "
             f"member misses on average. Two members answer {percent(differ)} of the {count(self.chosen.test.n)} images "
