@@ -100,10 +100,16 @@ def explain(recipe: Recipe, request: Request, *, directory: RunDirectory) -> str
         model = best_model(directory, class_names=table.class_names, runtime=runtime, trust=recipe.model.trust)
         compared = [_class_index(name, table.class_names) for name in request.compare]
         chosen, photographs = _choose(request, table, run=directory.path, max_pixels=recipe.data.max_pixels)
+        explainer = Explainer(
+            model.network,
+            head=model.get_submodule(model.head_name),
+            attentions=[model.get_submodule(path) for path in model.attention_modules()],
+            method=request.method,
+        )
         images = [
             explained
             for batch in _batches(photographs, recipe.train.batch_size)
-            for explained in _explain(batch, model, request.method, compared, names=table.class_names, runtime=runtime)
+            for explained in _explain(batch, model, explainer, compared, names=table.class_names, runtime=runtime)
         ]
         page = directory.path / f"explain-{request.method}.html"
         pictures = GALLERY / recipe.name / f"explain-{directory.path.resolve().name}-{request.method}"
@@ -170,7 +176,7 @@ def _batches(photographs: Sequence[_Photograph], size: int) -> Iterator[Sequence
 def _explain(
     batch: Sequence[_Photograph],
     model: Classifier,
-    method: Method,
+    explainer: Explainer,
     compared: Sequence[int],
     *,
     names: Sequence[str],
@@ -186,7 +192,7 @@ def _explain(
         tuple(compared) or _pair(row, photograph.label)
         for row, photograph in zip(probabilities, batch, strict=True)
     ]  # fmt: skip
-    panels = _panels(model, method, images, pairs, names=names, seen=seen)
+    panels = _panels(explainer, images, pairs, names=names, seen=seen)
     return [
         Explained(
             path=photograph.path,
@@ -206,8 +212,7 @@ def _pair(probabilities: NDArray[np.float64], label: int | None) -> tuple[int, i
 
 
 def _panels(
-    model: Classifier,
-    method: Method,
+    explainer: Explainer,
     images: Tensor,
     pairs: Sequence[tuple[int, ...]],
     *,
@@ -215,22 +220,16 @@ def _panels(
     seen: Sequence[NDArray[np.uint8]],
 ) -> list[list[Panel]]:
     """The maps of each image, drawn."""
-    explainer = Explainer(
-        model.network,
-        head=model.get_submodule(model.head_name),
-        attentions=[model.get_submodule(path) for path in model.attention_modules()],
-        method=method,
-    )
-    a, b = torch.eye(model.num_classes, device=images.device)[torch.tensor(pairs)].unbind(1)
+    a, b = torch.eye(len(names), device=images.device)[torch.tensor(pairs)].unbind(1)
     asked = {"{0}": a, "{1}": b, "{0} rather than {1}": a - b, "{1} rather than {0}": b - a}
-    if method in CLASSLESS:
+    if explainer.method in CLASSLESS:
         asked = {"whatever the class": a}
     panels: list[list[Panel]] = [[] for _ in pairs]
     for words, weights in asked.items():
         for number, heat in enumerate(explainer.maps(images, weights)):
             title = words.format(*(names[index] for index in pairs[number]))
             panels[number].append(Panel(title=title, picture=overlay(seen[number], heat)))
-    if method == "attention":
+    if explainer.method == "attention":
         for number, maps in enumerate(explainer.attention(images).float().cpu().numpy()):
             title = "Layers from first to last downwards, heads from left to right"
             panels[number].append(Panel(title=title, picture=attention_sheet(maps), wide=True))

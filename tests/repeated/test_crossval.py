@@ -149,17 +149,23 @@ def test_what_cannot_be_is_refused(go, capsys, words: list[str], message: str):
     assert re.search(message, shown)
 
 
-def test_nothing_is_fitted_on_held_out_images(go, monkeypatch):
-    """Other pixels in the held-out fold change no fitted number."""
-    fitted: list[np.ndarray] = []
+@pytest.fixture
+def fitted(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
+    """The weights of every head, noted as it is fitted."""
+    weights: list[np.ndarray] = []
     choose = probe.choose_head
 
     def note(*arguments):
         found = choose(*arguments)
-        fitted.append(found.head.weight.numpy().copy())
+        weights.append(found.head.weight.numpy().copy())
         return found
 
     monkeypatch.setattr("finegrain.repeated.judges.choose_head", note)
+    return weights
+
+
+def test_nothing_is_fitted_on_held_out_images(go, fitted):
+    """Other pixels in the held-out fold change no fitted number."""
     assert go("head", "out", "folds=2", "seeds=1") == 0
     recipe = config.load("head.py")
     data = splits.build(recipe.data, recipe.data.table())
@@ -173,17 +179,7 @@ def test_nothing_is_fitted_on_held_out_images(go, monkeypatch):
     assert not np.array_equal(fitted[1], fitted[3])
 
 
-def test_a_head_is_fitted_on_plain_images_whatever_is_judged(go, monkeypatch):
-    fitted: list[np.ndarray] = []
-    choose = probe.choose_head
-
-    def note(*arguments):
-        found = choose(*arguments)
-        fitted.append(found.head.weight.numpy().copy())
-        return found
-
-    monkeypatch.setattr("finegrain.repeated.judges.choose_head", note)
-
+def test_a_head_is_fitted_on_plain_images_whatever_is_judged(go, fitted, monkeypatch):
     def said(out: str, views: str) -> np.ndarray:
         assert go("head", out, "folds=2", "seeds=1", f"evaluation.views={views}") == 0
         return CellFiles(Path(out, "cells"), evaluation=digest(out)).load(Cell(seed=0, fold=0)).judged.probabilities
