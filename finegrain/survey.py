@@ -14,6 +14,7 @@ from finegrain import config
 from finegrain.data import splits
 from finegrain.data.base import Data, Sample
 from finegrain.features.extract import Features, extract
+from finegrain.features.inference import frozen_once
 from finegrain.features.knn import knn_votes
 from finegrain.features.probe import fit_probe
 from finegrain.metrics.intervals import wilson
@@ -44,7 +45,8 @@ def survey(recipe: Recipe, *, directory: RunDirectory) -> str:
         cache = build_cache(recipe.runtime, run=directory.path)
         with clock("features"):
             see = partial(extract, source=data.source, classifier=model, runtime=runtime, cache=cache)
-            found = {name: see(samples, title=f"{name} features") for name, samples in parts.items()}
+            build = frozen_once(model)
+            found = {name: see(samples, build=build, title=f"{name} features") for name, samples in parts.items()}
         with clock("probe"):
             accuracy = _accuracy(found["train"], found["val"], data=data, seed=recipe.seed)
         labels = {f"{name}_labels": torch.tensor([s.label for s in samples]) for name, samples in parts.items()}
