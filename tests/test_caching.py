@@ -15,6 +15,7 @@ from finegrain.data.transforms import AugmentConfig
 from finegrain.engine.checkpoint import Checkpoints
 from finegrain.engine.interrupt import Interrupted
 from finegrain.errors import ConfigError, OutputError
+from finegrain.features import inference
 from finegrain.tuning.full import Full
 from finegrain.tuning.head import Head
 from finegrain.tuning.last_block import LastBlock
@@ -59,6 +60,19 @@ def test_what_is_learned_is_the_same(go, monkeypatch, caplog, tuning, views) -> 
     np.testing.assert_allclose(probabilities(go, "cached"), probabilities(go, "whole"), atol=2e-3)
     assert cached["val"]["loss"] == pytest.approx(whole["val"]["loss"], rel=1e-2)
     assert not (go.folder / "cached" / "features").exists()
+
+
+def test_the_frozen_network_is_built_once_for_train_and_val(go, monkeypatch) -> None:
+    built = []
+    frozen = inference.frozen
+
+    def counted(*arguments, **options):
+        built.append(arguments)
+        return frozen(*arguments, **options)
+
+    monkeypatch.setattr(inference, "frozen", counted)
+    go("run", words=["runtime.precision=fp32"])
+    assert len(built) == 1
 
 
 @pytest.mark.parametrize(
