@@ -141,7 +141,7 @@ def evaluate(recipe: Recipe, *, directory: RunDirectory) -> str:
         course = read_course(directory)
         with clock("data"):
             data = splits.build(recipe.data, table)
-        course.require_same_splits(data.hashes())
+        course.require_same_splits(data.identity())
         return judge_best(recipe, best, data=data, directory=directory, runtime=runtime, clock=clock)
 
 
@@ -351,7 +351,7 @@ def identify(recipe: Recipe, *, data: Data, model: Classifier, runtime: Runtime)
         "architecture": model.architecture,
         "class_names": data.class_names,
         **{section: type(getattr(recipe, section)).__name__ for section in sections},
-        **{f"{split} split": digest for split, digest in data.hashes().items()},
+        **data.identity(),
         **{key: value for key, value in config.flatten(recipe).items() if key not in free},
         "trainable parameters": model.census().trainable,
         "device": runtime.device.type,

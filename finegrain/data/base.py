@@ -3,8 +3,8 @@
 import hashlib
 import inspect
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Protocol
 
@@ -88,6 +88,8 @@ class Data:
     source: Source
     dropped: tuple[Dropped, ...] = ()
     notes: tuple[str, ...] = ()
+    digests: Mapping[str, bytes] = field(default_factory=dict)
+    """SHA-256 of what each image shows, by path, whatever crop of it is read."""
 
     def class_counts(self) -> list[int]:
         """Train images of each class, [K]."""
@@ -100,6 +102,20 @@ class Data:
         rows = {name: sorted(f"{s.path}\t{s.label}" for s in samples) for name, samples in splits.items()}
         rows["classes"] = list(self.class_names)
         return {name: _digest(lines) for name, lines in rows.items()}
+
+    def content_hashes(self) -> dict[str, str]:
+        """SHA-256 of what each split's images show, with their ids, whatever their order."""
+        splits = {"train": self.train, "val": self.val, "test": self.test}
+        return {
+            name: _digest(sorted(f"{s.path}\t{self.digests.get(s.path, b'').hex()}" for s in samples))
+            for name, samples in splits.items()
+        }
+
+    def identity(self) -> dict[str, str]:
+        """What two runs of the same data have in common: the digests of their splits, and of what the images show."""
+        return {f"{name} split": digest for name, digest in self.hashes().items()} | {
+            f"{name} contents": digest for name, digest in self.content_hashes().items()
+        }
 
 
 @dataclass(kw_only=True, slots=True)

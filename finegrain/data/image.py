@@ -125,6 +125,7 @@ class FileSource:
     """RGB behind transparent pixels."""
     _stamps: dict[str, Stamp] = field(default_factory=dict, repr=False, compare=False)
     _notes: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _digests: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, sample: Sample) -> Pixels:
         """The image, uint8 RGB [H, W, 3].
@@ -164,6 +165,10 @@ class FileSource:
         """What was unusual about the files read so far, by path."""
         return dict(self._notes)
 
+    def digests(self) -> Mapping[str, bytes]:
+        """SHA-256 of the bytes of the files read so far, by path."""
+        return dict(self._digests)
+
     def _bytes(self, sample: Sample) -> bytes:
         """The file of `sample`, the same at every call."""
         data, stamp = _read_file(self._locate(sample), sample.path, self.max_pixels)
@@ -176,6 +181,8 @@ class FileSource:
                     remedy="start the run again",
                 )
             )
+        if sample.path not in self._digests:
+            self._digests[sample.path] = hashlib.sha256(data).digest()
         return data
 
     def _locate(self, sample: Sample) -> Path:

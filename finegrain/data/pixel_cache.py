@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ _PROBED = 64
 """Images decoded to estimate how much room all will take."""
 
 
+@runtime_checkable
 class FingerprintedSource(Source, Protocol):
     """A source that says what its pixels depend on."""
 

@@ -1,5 +1,6 @@
 """Turn a dataset's table into disjoint train, val and test splits that every later number stands on."""
 
+import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from finegrain.data.base import Data, DataConfig, Dropped, Facts, Sample, Source
 from finegrain.data.carve import carve
 from finegrain.data.copies import Copies, find_copies, group_copies, notes_on, straddling
 from finegrain.data.image import FileSource
-from finegrain.data.pixel_cache import PixelCache
+from finegrain.data.pixel_cache import FingerprintedSource, PixelCache
 from finegrain.data.scan import scan
 from finegrain.errors import DataError, fault, fault_list, printable
 
@@ -32,6 +33,7 @@ def build(config: DataConfig, table: Table) -> Data:
     if isinstance(source, FileSource):  # arrays and drawings cannot be damaged one by one
         samples, dropped, copies = _check_files(samples, source, on_bad=config.on_bad)
         file_notes = [*_file_notes(source.notes()), *notes_on(copies, table.class_names)]
+    digests = _digests(samples, source)
     splits, notes = _fill(samples, config)
     if notes and all(sample.group is None for sample in table.samples):
         notes.append(
@@ -54,6 +56,7 @@ def build(config: DataConfig, table: Table) -> Data:
         source=source,
         dropped=dropped,
         notes=tuple(notes),
+        digests=digests,
     )
 
 
@@ -72,6 +75,15 @@ def _check_files(
     usable = tuple(sample for sample in usable if sample.path not in gone)
     copies = find_copies(usable, found.digests)
     return group_copies(usable, copies), (*found.unreadable, *copied), copies
+
+
+def _digests(samples: Sequence[Sample], source: Source) -> Mapping[str, bytes]:
+    """SHA-256 of each image by path: of its file, of what a drawing is a function of, else of its pixels."""
+    if isinstance(source, FileSource):
+        return source.digests()
+    if isinstance(source, FingerprintedSource):
+        return {s.path: hashlib.sha256(source.fingerprint(s).encode()).digest() for s in samples}
+    return {s.path: hashlib.sha256(source.read(s).tobytes()).digest() for s in samples}
 
 
 def _file_notes(notes: Mapping[str, tuple[str, ...]]) -> list[str]:

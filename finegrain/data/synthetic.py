@@ -117,6 +117,10 @@ class DrawnSource:
             self._drawn[sample.path] = pixels.copy()
         return pixels
 
+    def fingerprint(self, sample: Sample) -> str:
+        """All that the pixels depend on."""
+        return repr((sample.path, self.seed, self.size))
+
     def render(self, sample: Sample) -> Rendered:
         """The image with the boxes of its parts.
 

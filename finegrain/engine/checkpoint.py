@@ -117,16 +117,15 @@ class Course:
         epochs = len(self.history)
         return [] if self.finished else [f"The training is not finished: it was stopped after {epochs} epochs."]
 
-    def require_same_splits(self, hashes: Mapping[str, str]) -> None:
+    def require_same_splits(self, present: Mapping[str, str]) -> None:
         """Refuse data other than the run's: its test images might be among those that were trained on.
 
         Args:
-            hashes: Digest of each split of the data at hand.
+            present: `Data.identity` of the data at hand.
 
         Raises:
             CheckpointError: A split differs.
         """
-        present = {f"{split} split": digest for split, digest in hashes.items()}
         require_same({key: self.identity.get(key) for key in present}, present, self.folder)
 
 

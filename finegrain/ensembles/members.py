@@ -88,7 +88,7 @@ class Reader:
             return self._cells(path, name)
         if (path / "checkpoints").is_dir():
             member = self._run(path, name)
-            read_course(RunDirectory(path, resume=True)).require_same_splits(self.data.hashes())
+            read_course(RunDirectory(path, resume=True)).require_same_splits(self.data.identity())
             return [member]
         raise CheckpointError(
             fault(
@@ -120,8 +120,7 @@ class Reader:
 
     def _cells(self, path: Path, name: str) -> list[Member]:
         identity, results = read_finished(path)
-        present: dict[str, Any] = {"class_names": list(self.data.class_names)}
-        present |= {f"{split} split": digest for split, digest in self.data.hashes().items()}
+        present = {"class_names": list(self.data.class_names), **self.data.identity()}
         require_same({key: identity.get(key) for key in present}, present, path / EVALUATION)
         if identity["on"] == "folds" and not ships_test(self.data):
             raise DataError(

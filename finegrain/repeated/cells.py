@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from finegrain.metrics.repeated import Judged
 from finegrain.storage import atomic_write
 
+CONTENTS = "test contents"
+
 
 @dataclass(frozen=True, order=True, kw_only=True, slots=True)
 class Cell:
@@ -39,7 +41,7 @@ class CellResult:
     seconds: float
     """From the first step to the last prediction."""
     hashes: Mapping[str, str]
-    """SHA-256 of the ids and labels of its splits."""
+    """SHA-256 of the ids and labels of its splits; under `CONTENTS`, of what the images it was judged on show."""
     history: Sequence[Mapping[str, float]] = ()
     """One row an epoch; empty where no epochs were trained."""
 

@@ -2,17 +2,20 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from finegrain.engine.checkpoint import read_course
 from finegrain.errors import CheckpointError, ConfigError, DataError, fault
 from finegrain.metrics.comparison import Comparison, as_family, compare_folds, compare_models, compare_runs
+from finegrain.repeated.cells import CONTENTS
 from finegrain.repeated.crossval import EVALUATION, read_finished
 from finegrain.report.format import percent
+from finegrain.storage import RunDirectory
 
 _PREDICTIONS = "predictions.csv"
 
@@ -27,6 +30,8 @@ class Judgements:
     hits: NDArray[np.bool_]
     trained_images: int | None = None
     """None for a single run, where it is not needed."""
+    contents: str | None = None
+    """Digest of what the images show; None where it was not written down."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +67,9 @@ def compare(paths: Sequence[Path]) -> str:
     lines = [f"{first.path}: top-1 {percent(first.accuracy)}"]
     for other, comparison in zip(others, found, strict=True):
         lines += [f"{other.path}: top-1 {percent(other.accuracy)}", *_sentences(comparison, family=len(found))]
-    return "\n".join([*lines, found[0].method])
+    unknown = [str(one.path) for one in (first, *others) if any(cell.contents is None for cell in one.cells)]
+    notes = [f"Known by name alone, not by content: the images of {', '.join(unknown)}."] if unknown else []
+    return "\n".join([*lines, found[0].method, *notes])
 
 
 def read(path: Path) -> Finished:
@@ -74,7 +81,8 @@ def read(path: Path) -> Finished:
     if (path / EVALUATION).exists():
         return _read_cells(path)
     if (path / _PREDICTIONS).exists():
-        return Finished(path=path, kind="run", cells=(_read_predictions(path / _PREDICTIONS),))
+        found = replace(_read_predictions(path / _PREDICTIONS), contents=_contents(path))
+        return Finished(path=path, kind="run", cells=(found,))
     raise CheckpointError(
         fault(
             f"{path} holds no finished evaluation",
@@ -95,11 +103,18 @@ def _read_predictions(file: Path) -> Judgements:
     )
 
 
+def _contents(path: Path) -> str | None:
+    """Digest of what the test images of a run show, if its checkpoint is there to tell."""
+    directory = RunDirectory(path, resume=True)
+    return read_course(directory).identity.get(CONTENTS) if directory.begun else None
+
+
 def _read_cells(path: Path) -> Finished:
     identity, results = read_finished(path)
     names = identity["class_names"]
     cells = []
-    for judged in (result.judged for result in results.values()):
+    for result in results.values():
+        judged = result.judged
         order = np.argsort(judged.paths)
         cells.append(
             Judgements(
@@ -107,6 +122,7 @@ def _read_cells(path: Path) -> Finished:
                 classes=tuple(names[judged.labels[i]] for i in order),
                 hits=judged.hits[order],
                 trained_images=judged.trained_images,
+                contents=result.hashes.get(CONTENTS),
             )
         )
     return Finished(path=path, kind=identity["on"], cells=tuple(cells))
@@ -119,9 +135,11 @@ def _require_alike(first: Finished, other: Finished) -> None:
     elif len(first.cells) != len(other.cells):
         differences.append(f"{len(first.cells)} and {len(other.cells)} cells")
     else:
-        pairs = zip(first.cells, other.cells, strict=True)
+        pairs = list(zip(first.cells, other.cells, strict=True))
         unlike = sum((a.paths, a.classes) != (b.paths, b.classes) for a, b in pairs)
-        differences += [f"other images or classes in {unlike} of {len(first.cells)} cells"] if unlike else []
+        differences += [f"other images or classes in {unlike} of {len(pairs)} cells"] if unlike else []
+        redrawn = sum(a.contents != b.contents and None not in (a.contents, b.contents) for a, b in pairs)
+        differences += [f"other contents under the same names in {redrawn} of {len(pairs)} cells"] if redrawn else []
     if differences:
         raise DataError(
             fault(

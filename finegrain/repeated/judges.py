@@ -27,7 +27,7 @@ from finegrain.judgement import best_model
 from finegrain.metrics.repeated import Judged
 from finegrain.models.classifier import Classifier
 from finegrain.recipe import FEATURES, Recipe, build_cache, build_feeds, build_model, fit, identify
-from finegrain.repeated.cells import Cell, CellFiles, CellResult
+from finegrain.repeated.cells import CONTENTS, Cell, CellFiles, CellResult
 from finegrain.runtime import Runtime, Stopwatch
 from finegrain.storage import RunDirectory
 
@@ -131,7 +131,8 @@ def _finish(plan: Mapping[Cell, Data], judge: Judge, files: CellFiles) -> dict[C
                 probabilities=predictions.probabilities,
             )
             seconds = time.monotonic() - started
-            result = CellResult(judged=judged, seconds=seconds, hashes=data.hashes(), history=history)
+            hashes = data.hashes() | {CONTENTS: data.content_hashes()["test"]}
+            result = CellResult(judged=judged, seconds=seconds, hashes=hashes, history=history)
             files.save(cell, result)
             logger.info("%s: top-1 %.4f", cell, judged.hits.mean())
         results[cell] = result

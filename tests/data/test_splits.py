@@ -1,7 +1,8 @@
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +11,9 @@ from PIL import Image
 
 from finegrain.data import splits
 from finegrain.data.base import Data, DataConfig, Facts, Sample, Table
+from finegrain.data.csv_list import CsvList
 from finegrain.data.folder import ImageFolder
+from finegrain.data.synthetic import SyntheticBirds
 from finegrain.errors import DataError
 
 
@@ -133,6 +136,39 @@ def test_hashes_know_the_splits_not_their_order():
     first, again = build(Given(samples=samples)), build(Given(samples=samples[::-1]))
     assert first.hashes() == again.hashes()
     assert first.hashes() != build(Given(samples=samples, split_seed=1)).hashes()
+
+
+def test_content_hashes_know_the_images_whatever_is_read_of_them(photos):
+    whole = build(ImageFolder(root=str(photos)))
+    rows = "".join(f"{p.relative_to(photos)},{p.parent.name},0,0,5,5\n" for p in sorted(photos.rglob("*.png")))
+    (photos / "labels.csv").write_text("path,label,left,top,right,bottom\n" + rows)
+    cropped = build(CsvList(root=str(photos), box_margin=0.0))
+    assert cropped.source.read(cropped.train[0]).shape == (5, 5, 3)
+    assert cropped.content_hashes() == whole.content_hashes()
+    for name in ("wren", "robin"):  # copies of each other before and after
+        Image.new("RGB", (8, 6), (1, 2, 3)).save(photos / name / Path(whole.train[0].path).name)
+    other = build(ImageFolder(root=str(photos)))
+    assert other.hashes() == whole.hashes()
+    unlike = {key for key, digest in other.content_hashes().items() if digest != whole.content_hashes()[key]}
+    assert unlike == {"train"}
+
+
+def test_what_is_drawn_or_in_memory_has_content_hashes_too():
+    def hashes(seed=0, size=32):
+        birds = SyntheticBirds(
+            num_species=2, train_per_species=2, val_per_species=1, test_per_species=1, seed=seed, image_size=size
+        )
+        return build(birds).content_hashes()["test"]
+
+    assert len({hashes(), hashes(seed=1), hashes(size=33)}) == 3
+    assert hashes() == hashes()
+    samples = samples_of([20, 20])
+    blank = build(Given(samples=samples))
+    table = Given(samples=samples).table()
+    bright = SimpleNamespace(read=lambda sample: np.full((2, 2, 3), 9, np.uint8))
+    other = splits.build(Given(samples=samples), replace(table, source=bright))
+    assert other.hashes() == blank.hashes()
+    assert not set(other.content_hashes().values()) & set(blank.content_hashes().values())
 
 
 @pytest.fixture

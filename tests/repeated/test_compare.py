@@ -81,6 +81,11 @@ def test_a_family_is_adjusted(tmp_path: Path):
     assert together.count("(Holm, 2 comparisons)") == 2
 
 
+def test_it_says_where_images_are_known_by_name_alone(tmp_path: Path):
+    first, other = write_run(tmp_path / "a", right=30), write_run(tmp_path / "b", right=55)
+    assert f"not by content: the images of {first}, {other}." in compare([first, other])
+
+
 def test_unlike_things_are_not_compared(tmp_path: Path):
     folds = write_evaluation(tmp_path / "folds", right=0.9)
     others = {

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -212,3 +213,45 @@ def test_the_evaluation_says_what_it_depends_on(go):
     assert go("head", "out", "folds=2", "seeds=1") == 0
     identity = json.loads(Path("out/evaluation.json").read_text())
     assert {"folds", "seeds", "on", "network", "train split", "data.val_fraction"} <= set(identity)
+
+
+def turn(path: Path) -> None:
+    """Other pixels in the same file."""
+    Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+
+
+def test_other_images_of_the_same_names_are_another_evaluation(go, capsys):
+    """Cells of both would be one table; nor can what is said of them be compared."""
+    words = ["folds=2", "seeds=1"]
+    assert go("head", "out", *words) == 0
+    shutil.copytree("images", "moved")
+    assert go("head", "out", *words, "data.root=moved") == 0
+    turn(Path("moved/train/auk/0.png"))
+    capsys.readouterr()
+    assert go("head", "out", "folds=2", "seeds=2", "data.root=moved") == 2
+    assert "out/evaluation.json is of another run: got one difference" in (said := capsys.readouterr().err)
+    assert "train contents: " in said
+    assert go("head", "other", *words, "data.root=moved") == 0
+    assert main.main(["compare", "out", "other"]) == 2
+    assert "got other contents under the same names in 1 of 2 cells" in capsys.readouterr().err
+    assert main.main(["compare", "out", "out"]) == 0
+    assert "by name alone" not in capsys.readouterr().out
+
+
+def test_runs_on_other_test_images_are_neither_resumed_nor_compared(go, capsys):
+    def train(out: str, *words: str) -> int:
+        words = ("train.epochs=1", "schedule.warmup_epochs=0", *words)
+        return main.main(["--config", "head.py", "--out", out, *words])
+
+    assert train("a") == 0
+    turn(Path("images/train/auk/0.png"))
+    assert train("a", "--resume") == 2
+    assert "train contents: " in capsys.readouterr().err
+    assert train("b") == 0
+    assert main.main(["compare", "a", "b"]) == 0  # what is judged is the same
+    turn(Path("images/test/auk/0.png"))
+    assert main.main(["evaluate", "--config", "head.py", "--out", "b"]) == 2
+    assert "test contents: " in capsys.readouterr().err
+    assert train("c") == 0
+    assert main.main(["compare", "a", "c"]) == 2
+    assert "got other contents under the same names in 1 of 1 cells" in capsys.readouterr().err
