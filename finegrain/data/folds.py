@@ -31,25 +31,40 @@ def make_folds(samples: Sequence[Sample], *, folds: int, seed: int, class_names:
         class_names: To name the class that is too small.
 
     Raises:
-        DataError: A class has fewer than k images or groups; names the largest k that is valid.
+        DataError: A class has fewer than k images or groups, or a fold would be empty or its training lack a class;
+            names the largest k that is valid.
     """
     samples = sorted(samples, key=lambda sample: sample.path)
     _check(samples, folds, class_names)
+    made = _divide(samples, folds, seed)
+    lacking = _lacking(made, class_names)
+    if lacking:
+        fewer = (k for k in range(folds - 1, 1, -1) if not _lacking(_divide(samples, k, seed), class_names))
+        most = next(fewer, None)
+        raise DataError(
+            fault(
+                f"the groups cannot be divided into {folds} folds",
+                got=lacking,
+                expected="images in every fold, and every class in every fold's training",
+                remedy=f"set folds={most}, or make groups smaller" if most else "make groups smaller",
+            )
+        )
+    return made
+
+
+def _divide(samples: Sequence[Sample], folds: int, seed: int) -> tuple[Fold, ...]:
     labels = np.array([sample.label for sample in samples])
     groups = np.array([_unit(sample) for sample in samples])
     grouped = any(sample.group is not None for sample in samples)
     splitter = StratifiedGroupKFold if grouped else StratifiedKFold
     divide = splitter(n_splits=folds, shuffle=True, random_state=seed_of(seed, "folds") % 2**32)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of classes smaller than k, which with groups are counted above
+        warnings.simplefilter("ignore")  # of classes smaller than k, which with groups are counted before
         pairs = list(divide.split(labels, labels, groups))
-    made = tuple(
+    return tuple(
         Fold(train=tuple(samples[i] for i in train), held_out=tuple(samples[i] for i in held_out))
         for train, held_out in pairs
     )
-    for fold in made:
-        _require_every_class(fold, class_names)
-    return made
 
 
 def _unit(sample: Sample) -> str:
@@ -74,14 +89,12 @@ def _check(samples: Sequence[Sample], folds: int, class_names: Sequence[str]) ->
         )
 
 
-def _require_every_class(fold: Fold, class_names: Sequence[str]) -> None:
-    missing = set(range(len(class_names))) - {sample.label for sample in fold.train}
-    if missing:
-        raise DataError(
-            fault(
-                "the groups cannot be divided",
-                got=f"a fold whose training lacks class {class_names[min(missing)]}",
-                expected="every class in every fold's training",
-                remedy="use fewer folds, or smaller groups",
-            )
-        )
+def _lacking(made: Sequence[Fold], class_names: Sequence[str]) -> str:
+    """What makes a division useless; empty where nothing does."""
+    for fold in made:
+        if not fold.held_out:
+            return "a fold without an image"
+        missing = set(range(len(class_names))) - {sample.label for sample in fold.train}
+        if missing:
+            return f"a fold whose training lacks class {class_names[min(missing)]}"
+    return ""

@@ -69,3 +69,24 @@ def test_a_division_that_leaves_a_class_untrained_is_refused(monkeypatch: pytest
     monkeypatch.setattr("finegrain.data.folds.StratifiedGroupKFold.split", lambda *_: bad)
     with pytest.raises(DataError, match="a fold whose training lacks class wren"):
         make_folds(pool, folds=2, seed=0, class_names=NAMES[:2])
+
+
+def test_groups_that_cannot_be_divided_so_name_the_most_folds_that_can():
+    sizes = [(1, 8), (0, 2), (2, 2), (0, 2), (2, 2)]  # 2: an image of either class
+    pool = [
+        Sample(path=f"{group}-{number}", label=number % 2 if kind == 2 else kind, group=str(group))
+        for group, (kind, size) in enumerate(sizes)
+        for number in range(size)
+    ]
+    with pytest.raises(DataError, match=r"into 3 folds: got a fold whose training lacks class wren.* set folds=2"):
+        make_folds(pool, folds=3, seed=0, class_names=NAMES[:2])
+    assert all(fold.held_out for fold in make_folds(pool, folds=2, seed=0, class_names=NAMES[:2]))
+
+
+def test_an_empty_fold_is_refused(monkeypatch: pytest.MonkeyPatch):
+    pool = samples({0: 6, 1: 6}, per_group=2)
+    everything = list(range(len(pool)))
+    uneven = [(everything[1::2], everything[::2]), (everything[::2], everything[1::2]), (everything, [])]
+    monkeypatch.setattr("finegrain.data.folds.StratifiedGroupKFold.split", lambda self, *_: uneven[: self.n_splits])
+    with pytest.raises(DataError, match=r"into 3 folds: got a fold without an image.* set folds=2"):
+        make_folds(pool, folds=3, seed=0, class_names=NAMES[:2])
