@@ -158,7 +158,8 @@ def _compare(other: Finished, first: Finished) -> Comparison:
     if first.kind == "test":
         hits, reference = (np.array([cell.hits for cell in one.cells]) for one in (other, first))
         return compare_runs(hits, reference, labels)
-    ratio = float(np.mean([len(cell.paths) / (cell.trained_images or 1) for cell in first.cells]))
+    # The larger of the two: with another val split one of them trained on fewer images, whichever is named first.
+    ratio = max(float(np.mean([len(c.paths) / (c.trained_images or 1) for c in one.cells])) for one in (first, other))
     accuracies = [np.array([cell.hits.mean() for cell in one.cells]) for one in (other, first)]
     return compare_folds(*accuracies, test_ratio=ratio)
 

@@ -10,7 +10,7 @@ import main
 from finegrain.errors import ConfigError, DataError
 from finegrain.metrics.repeated import Judged
 from finegrain.repeated.cells import Cell, CellFiles, CellResult
-from finegrain.repeated.compare import compare
+from finegrain.repeated.compare import _compare, compare, read
 from finegrain.repeated.judges import cell_digest
 
 NAMES = ["auk", "bee"]
@@ -18,7 +18,14 @@ IMAGES = 60
 
 
 def write_evaluation(
-    path: Path, *, right: float, on: str = "folds", seeds: int = 3, start: int = 0, images: int = IMAGES
+    path: Path,
+    *,
+    right: float,
+    on: str = "folds",
+    seeds: int = 3,
+    start: int = 0,
+    images: int = IMAGES,
+    trained: float = 1.0,
 ):
     """An evaluation of two folds in which a share of the images is right, drawn."""
     path.mkdir()
@@ -36,7 +43,7 @@ def write_evaluation(
             judged = Judged(
                 seed=seed,
                 fold=fold,
-                trained_images=len(numbers),
+                trained_images=round(trained * len(numbers)),
                 paths=tuple(f"{n}.jpg" for n in numbers),
                 labels=labels,
                 probabilities=probabilities,
@@ -79,6 +86,18 @@ def test_a_family_is_adjusted(tmp_path: Path):
     alone, together = compare(runs[:2]), compare(runs)
     assert "Holm" not in alone
     assert together.count("(Holm, 2 comparisons)") == 2
+
+
+def test_the_order_turns_the_sign_and_nothing_else(tmp_path: Path):
+    """One of them trained on fewer images of the same folds, having held more out to choose by."""
+    first = write_evaluation(tmp_path / "a", right=0.7)
+    other = write_evaluation(tmp_path / "b", right=0.8, trained=0.5)
+    one, turned = read(first), read(other)
+    there, back = _compare(turned, one), _compare(one, turned)
+    assert there.difference == -back.difference
+    assert (there.p, there.smallest) == (back.p, back.smallest)
+    alike = read(write_evaluation(tmp_path / "c", right=0.8))
+    assert there.p > _compare(alike, one).p  # by the larger of the two ratios
 
 
 def test_it_says_where_images_are_known_by_name_alone(tmp_path: Path):
