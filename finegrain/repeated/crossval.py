@@ -13,7 +13,7 @@ from finegrain.data import splits
 from finegrain.data.base import Data
 from finegrain.data.carve import carve
 from finegrain.data.folds import Fold, make_folds
-from finegrain.errors import CheckpointError, fault
+from finegrain.errors import CheckpointError, DataError, fault
 from finegrain.metrics.repeated import summarise
 from finegrain.models.classifier import Classifier
 from finegrain.recipe import Recipe, build_model
@@ -38,11 +38,11 @@ class Protocol:
     seeds: Count = 10
     """Repeats, each with another division into folds, other random numbers and another val split."""
     on: Literal["folds", "test"] = "folds"
-    """test: judge every seed on the dataset's own test split instead."""
+    """test: judge every seed on the test split instead."""
 
     def faults(self) -> list[str]:
         """One fold leaves nothing to train on."""
-        if self.folds > 1:
+        if self.folds > 1 or self.on == "test":
             return []
         return [fault("folds", got=self.folds, expected="2 or more", remedy="set folds=5, or on=test")]
 
@@ -114,10 +114,22 @@ def make_plan(recipe: Recipe, protocol: Protocol, data: Data) -> dict[Cell, Data
     """The splits of every cell; `val`, carved out of what is trained on, is what chooses there.
 
     Raises:
-        DataError: A class is too small for so many folds, or groups cannot be divided.
+        DataError: A class is too small for so many folds, groups cannot be divided, or a val split would be empty.
     """
     outer = divide(protocol, data, first_seed=recipe.seed)
-    return {cell: carve_val(recipe, data, fold, seed=cell.seed) for cell, fold in outer.items()}
+    plan = {cell: carve_val(recipe, data, fold, seed=cell.seed) for cell, fold in outer.items()}
+    empty = [cell for cell, parts in plan.items() if not parts.val]
+    if empty:
+        folds = f"other folds than {protocol.folds}, " if protocol.on == "folds" else ""
+        raise DataError(
+            fault(
+                "nothing can be carved out of what is trained on, to choose by",
+                got=f"an empty val split in {len(empty)} of {len(plan)} cells, first in {empty[0]}",
+                expected="a class of two images or more to train on, in groups that leave one of each class",
+                remedy=f"try {folds}a larger data.val_fraction than {recipe.data.val_fraction:g}, or add images",
+            )
+        )
+    return plan
 
 
 def divide(protocol: Protocol, data: Data, *, first_seed: int) -> dict[Cell, Fold]:
@@ -177,7 +189,11 @@ def in_words(recipe: Recipe, protocol: Protocol, data: Data) -> tuple[str, ...]:
     last = recipe.seed + protocol.seeds - 1
     seeds = f"seeds {recipe.seed} to {last}" if protocol.seeds > 1 else f"seed {recipe.seed}"
     if protocol.on == "test":
-        where = f"Each of {seeds} is judged on the dataset's own test split ({len(data.test):,} images)."
+        images = f"{len(data.test):,} images"
+        test = f"the dataset's own test split ({images})"
+        if not ships_test(data):
+            test = f"one test split, carved out of the dataset with seed {recipe.data.split_seed} ({images})"
+        where = f"Each of {seeds} is judged on {test}."
     else:
         where = (
             f"For each of {seeds} the images are divided anew into {protocol.folds} folds, stratified by class, groups "

@@ -150,6 +150,32 @@ def test_what_cannot_be_is_refused(go, capsys, words: list[str], message: str):
     assert re.search(message, shown)
 
 
+def test_cells_without_a_val_split_are_refused_before_anything_is_fitted(go, capsys):
+    for path in [*Path("images/train").glob("*/[1-9].png"), *Path("images/val").glob("*/[1-9].png")]:
+        path.unlink()
+    assert go("head", "out", "folds=2", "seeds=2") == 2
+    shown = capsys.readouterr().err
+    assert "got an empty val split in 4 of 4 cells, first in seed-0-fold-0" in shown
+    assert "try other folds than 2, a larger data.val_fraction than 0.1, or add images" in shown
+    assert not Path("out/cells").exists()
+    recipe = config.load("head.py")
+    data = splits.build(recipe.data, recipe.data.table())
+    lumped = [tuple(dataclasses.replace(s, group=str(s.label)) for s in part) for part in (data.train, data.val)]
+    data = dataclasses.replace(data, train=lumped[0], val=lumped[1])
+    with pytest.raises(DataError, match=r"in 1 of 1 cells.*; try a larger data.val_fraction"):
+        make_plan(recipe, Protocol(on="test", seeds=1), data)
+
+
+def test_it_says_whose_test_split_it_judges_on(go):
+    words = ["on=test", "seeds=1", "folds=1"]
+    assert go("head", "own", *words) == 0
+    assert "the dataset&#39;s own test split (3 images)" in Path("own/report.html").read_text()
+    assert go("head", "carved", *words, "data.root=images/train", "data.split_seed=4") == 0
+    page = Path("carved/report.html").read_text()
+    assert "one test split, carved out of the dataset with seed 4 (3 images)" in page
+    assert "own test split" not in page
+
+
 @pytest.fixture
 def fitted(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     """The weights of every head, noted as it is fitted."""
