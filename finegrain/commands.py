@@ -27,6 +27,9 @@ from finegrain.survey import survey
 
 logger = logging.getLogger(__name__)
 
+RANDOM_SEED = "seed=random"
+"""Stands for a seed that is drawn, said, and written down as if it had been given: it repeats the run."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
@@ -148,6 +151,7 @@ def carry_out(
         expected = f"one of {', '.join(COMMANDS)}"
         raise ConfigError(fault("no such command", got=name, expected=expected, remedy="see --help"))
     command = COMMANDS[name]
+    changes = [_drawn_seed() if word == RANDOM_SEED else word for word in changes]
     settings = command.settings()
     if command.members:
         settings.members += tuple(word for word in changes if "=" not in word)
@@ -173,6 +177,12 @@ def carry_out(
     if resume and not path.exists():
         logger.info("%s holds nothing to resume: a new run begins", path)
     return command.do(recipe, settings, path, resume)
+
+
+def _drawn_seed() -> str:
+    word = f"seed={secrets.randbelow(2**31)}"
+    logger.info("%s was drawn: with it in place of %s the run can be repeated, and gone on with", word, RANDOM_SEED)
+    return word
 
 
 def run_directory(name: str, kind: str, *, newest: bool) -> Path:

@@ -1,6 +1,7 @@
 """The command line as a user meets it: results, and one message with exit code 2 for every wrong input."""
 
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 import main
+from finegrain import config
 
 ROOT = Path(__file__).parent.parent
 CONFIG = str(ROOT / "configs" / "folder.py")
@@ -68,6 +70,18 @@ def test_the_written_config_repeats_the_run(images: Path, tmp_path: Path):
     assert main.main(["--config", str(tmp_path / "one" / "config.py"), "--out", str(tmp_path / "two")]) == 0
     one, two = ((tmp_path / run / "predictions.csv").read_bytes() for run in ("one", "two"))
     assert one == two
+
+
+def test_a_drawn_seed_is_said_and_repeats_the_run(images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
+    assert go(images, tmp_path / "a", "train", "seed=random") == 0
+    seed = config.load(tmp_path / "a" / "config.py").seed
+    assert f"seed={seed} was drawn" in caplog.text
+    assert go(images, tmp_path / "b", "train", f"seed={seed}") == 0
+    first, again = (tmp_path / run / "predictions.csv" for run in "ab")
+    assert first.read_bytes() == again.read_bytes()
+    assert go(images, tmp_path / "c", "train", "seed=random") == 0
+    assert config.load(tmp_path / "c" / "config.py").seed != seed
 
 
 def test_training_can_stop_after_two_steps(images: Path, tmp_path: Path):

@@ -88,16 +88,29 @@ def test_more_seeds_go_on_with_the_cells_of_fewer(go, monkeypatch, capsys):
     monkeypatch.setattr("finegrain.repeated.judges.choose_head", lambda *a: calls.append(1) or choose(*a))
     assert go("head", "grown", "folds=2", "seeds=3") == 0
     assert len(calls) == 2
-    table, grown = (rows_without_time(out) for out in ("whole", "grown"))
-    assert len(table) == 6
+    table, grown = (Path(out, "results.csv").read_bytes() for out in ("whole", "grown"))
+    assert len(rows("whole")) == 6
     assert grown == table
     assert go("head", "grown", "folds=3", "seeds=3") == 2
     assert "folds: 2 was saved, 3 is asked for" in capsys.readouterr().err
 
 
-def rows_without_time(out: str) -> list[dict[str, str]]:
+def rows(out: str) -> list[dict[str, str]]:
     with Path(out, "results.csv").open(newline="") as file:
-        return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
+        return list(csv.DictReader(file))
+
+
+def test_seeds_count_on_from_one_that_was_drawn(go, capsys, monkeypatch):
+    draws = iter((557782653, 536376798))
+    monkeypatch.setattr("finegrain.commands.secrets.randbelow", lambda most: next(draws))
+    assert go("head", "out", "folds=2", "seeds=2", "seed=random") == 0
+    seed = json.loads(Path("out/evaluation.json").read_text())["seed"]
+    assert [int(row["seed"]) for row in rows("out")] == [seed, seed, seed + 1, seed + 1]
+    table = Path("out/results.csv").read_bytes()
+    assert go("head", "again", "folds=2", "seeds=2", f"seed={seed}") == 0
+    assert Path("again/results.csv").read_bytes() == table
+    assert go("head", "out", "folds=2", "seeds=2", "seed=random") == 2
+    assert f"seed: {seed} was saved" in capsys.readouterr().err
 
 
 def test_a_trained_cell_keeps_its_best_model(go, capsys):
