@@ -154,6 +154,6 @@ class Reader:
         )
 
         def see(cell: Cell, _: Part) -> Predictions:
-            return judge(cell, plan[cell])[0]
+            return judge(cell, plan[cell]).predictions
 
         return [Member(name=f"{name}/{cell}", see=partial(see, cell), knows_val=True) for cell in plan]

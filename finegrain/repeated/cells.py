@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import safetensors.torch
 import torch
@@ -32,6 +33,15 @@ class Cell:
         name = f"seed-{self.seed}-fold-{self.fold}"
         return name if self.per_class is None else f"images-{self.per_class}-{name}"
 
+    @classmethod
+    def named(cls, name: str) -> Self | None:
+        """The cell that is written `name`; None where none is."""
+        match = re.fullmatch(r"(?:images-(\d+)-)?seed-(-?\d+)-fold-(\d+)", name)
+        if match is None:
+            return None
+        per_class, seed, fold = match.groups()
+        return cls(seed=int(seed), fold=int(fold), per_class=int(per_class) if per_class else None)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CellResult:
@@ -39,11 +49,13 @@ class CellResult:
 
     judged: Judged
     seconds: float
-    """From the first step to the last prediction."""
+    """From the first step to the last prediction, over all processes that worked on it."""
     hashes: Mapping[str, str]
     """SHA-256 of the ids and labels of its splits; under `CONTENTS`, of what the images it was judged on show."""
     history: Sequence[Mapping[str, float]] = ()
     """One row an epoch; empty where no epochs were trained."""
+    peak_memory_bytes: int | None = None
+    """The most that the process had in use until the cell was finished; None where that is not known."""
 
 
 class CellFiles:
@@ -72,6 +84,7 @@ class CellFiles:
             "seconds": result.seconds,
             "hashes": dict(result.hashes),
             "history": list(map(dict, result.history)),
+            "peak_memory_bytes": result.peak_memory_bytes,
         }
         content = safetensors.torch.save(tensors, metadata={"facts": json.dumps(facts)})
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -89,6 +102,12 @@ class CellFiles:
                         return _result(cell, safetensors.torch.load(content), facts)
         return None
 
+    def load_all(self) -> dict[Cell, CellResult]:
+        """Every finished cell of this evaluation that is sound."""
+        names = {file.stem.rpartition("-")[0] for file in self._folder.glob("*.safetensors")}
+        cells = [cell for cell in map(Cell.named, sorted(names)) if cell is not None]
+        return {cell: result for cell in cells if (result := self.load(cell)) is not None}
+
 
 def _result(cell: Cell, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> CellResult:
     judged = Judged(
@@ -99,4 +118,10 @@ def _result(cell: Cell, tensors: Mapping[str, torch.Tensor], facts: Mapping[str,
         labels=tensors["labels"].numpy(),
         probabilities=tensors["probabilities"].numpy(),
     )
-    return CellResult(judged=judged, seconds=facts["seconds"], hashes=facts["hashes"], history=facts["history"])
+    return CellResult(
+        judged=judged,
+        seconds=facts["seconds"],
+        hashes=facts["hashes"],
+        history=facts["history"],
+        peak_memory_bytes=facts.get("peak_memory_bytes"),  # earlier cells do not know it
+    )

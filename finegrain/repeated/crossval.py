@@ -22,6 +22,7 @@ from finegrain.repeated.judges import CELLS, cell_digest, judge_cells
 from finegrain.report.record import Parameters
 from finegrain.report.repeated import RepeatedReport
 from finegrain.report.repeated_record import RANDOM
+from finegrain.report.repeated_tables import RESULTS, result_row
 from finegrain.runtime import Runtime, device_faults, environment
 from finegrain.storage import RunDirectory
 
@@ -55,8 +56,8 @@ class Protocol:
 def crossval(recipe: Recipe, protocol: Protocol, *, directory: RunDirectory) -> str:
     """Train and judge every cell that is not finished yet; return what to print.
 
-    Every cell is written when it is finished: stopped and begun again, only the missing ones run, and the table of
-    results is the same to the byte. More seeds go on with the cells of fewer.
+    Every cell is written when it is finished: stopped and begun again, only the missing ones run, and `results.csv` is
+    the same to the byte. More seeds go on with the cells of fewer; those of more stay in that table.
 
     Raises:
         CheckpointError: The directory holds another evaluation.
@@ -68,12 +69,15 @@ def crossval(recipe: Recipe, protocol: Protocol, *, directory: RunDirectory) -> 
         model = build_model(recipe, num_classes=len(table.class_names), runtime=runtime)
         data = splits.build(recipe.data, table)
         plan = make_plan(recipe, protocol, data)
+        weights = recipe.model.weights or RANDOM
         results = judge_cells(
             recipe,
             model,
             plan=plan,
             settings=config.flatten(protocol),
             file=EVALUATION,
+            columns=RESULTS,
+            row=lambda _, result: result_row(result.judged, weights=weights, hashes=result.hashes),
             data=data,
             runtime=runtime,
             directory=directory,
@@ -176,7 +180,7 @@ def _report(
         histories=tuple(result.history for result in results),
         parameters=Parameters(total=census.total, trainable=census.trainable),
         weights=recipe.model.weights or RANDOM,
-        peak_memory_bytes=runtime.peak_memory_bytes(),
+        peak_memory_bytes=max((r.peak_memory_bytes for r in results if r.peak_memory_bytes), default=None),
         recipe_source=config.dump(recipe),
         environment=environment(runtime),
         dropped=[(entry.path, entry.reason) for entry in data.dropped],

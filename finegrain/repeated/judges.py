@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,16 +28,32 @@ from finegrain.metrics.repeated import Judged
 from finegrain.models.classifier import Classifier
 from finegrain.recipe import FEATURES, Recipe, build_cache, build_feeds, build_model, fit, identify
 from finegrain.repeated.cells import CONTENTS, Cell, CellFiles, CellResult
+from finegrain.report.tables import csv_text
 from finegrain.runtime import Runtime, Stopwatch
 from finegrain.storage import RunDirectory
 
 logger = logging.getLogger(__name__)
 
-History = list[dict[str, float]]
-Judge = Callable[[Cell, Data], tuple[Predictions, History]]
-"""Trains on a cell's train and val splits, and predicts its test split; also tells how the epochs went, if any."""
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """What a judge says of a cell."""
+
+    predictions: Predictions
+    """Of its test split."""
+    history: Sequence[Mapping[str, float]] = ()
+    """How the epochs went, if any."""
+    seconds_before: float = 0.0
+    """Time spent on it by processes that were stopped before they finished it."""
+
+
+Judge = Callable[[Cell, Data], Said]
+"""Trains on a cell's train and val splits, and predicts its test split."""
+Row = Callable[[Cell, CellResult], Sequence[object]]
+"""What the table of results says of a cell."""
 
 CELLS = "cells"
+RESULTS = "results.csv"
 RUNS = "runs"
 """Folder, in an evaluation's directory, of a run for each cell; there is none where heads were fitted on features."""
 _EXTENT = ("seeds", "counts")
@@ -51,11 +67,15 @@ def judge_cells(
     plan: Mapping[Cell, Data],
     settings: Mapping[str, object],
     file: str,
+    columns: Sequence[str],
+    row: Row,
     data: Data,
     runtime: Runtime,
     directory: RunDirectory,
 ) -> dict[Cell, CellResult]:
-    """Train and judge every cell that is not finished yet, each written when it is.
+    """Train and judge every cell that is not finished yet, each written when it is, and into `results.csv`.
+
+    That table has a row for each finished cell in the directory, those of a larger plan before this one too.
 
     Args:
         recipe: Says how.
@@ -63,6 +83,8 @@ def judge_cells(
         plan: The splits of every cell.
         settings: What the evaluation depends on beside the recipe, as plain JSON.
         file: Name of the file that says what the directory holds.
+        columns: Of the table.
+        row: Nothing in it may depend on how fast, or after how many interruptions, a cell was computed.
         data: The splits that the cells were made from.
         runtime: Where and how to compute.
         directory: Open.
@@ -77,7 +99,7 @@ def judge_cells(
     judge: Judge = partial(_train_and_judge, recipe, runtime=runtime, cache=cache, folder=directory.path / RUNS)
     if caching.reads_the_same(recipe.tuning, recipe.augment):
         judge = HeadJudge(recipe, model, plan=plan, source=data.source, runtime=runtime, cache=cache)
-    results = _finish(plan, judge, files)
+    results = _finish(plan, judge, files, _Table(directory, columns, row), runtime)
     shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
     return results
 
@@ -114,42 +136,64 @@ def _without_extent(identity: Mapping[str, object]) -> dict[str, object]:
     return {key: value for key, value in identity.items() if key not in _EXTENT}
 
 
-def _finish(plan: Mapping[Cell, Data], judge: Judge, files: CellFiles) -> dict[Cell, CellResult]:
+class _Table:
+    """Writes `results.csv` as cells finish, in an order that does not depend on when they did."""
+
+    def __init__(self, directory: RunDirectory, columns: Sequence[str], row: Row) -> None:
+        self._directory, self._columns, self._row = directory, columns, row
+        self._rows: dict[Cell, Sequence[object]] = {}
+
+    def add(self, results: Mapping[Cell, CellResult]) -> None:
+        self._rows |= {cell: self._row(cell, result) for cell, result in results.items()}
+        ordered = sorted(self._rows, key=lambda cell: (cell.per_class or 0, cell.seed, cell.fold))
+        self._directory.write(RESULTS, csv_text(self._columns, [self._rows[cell] for cell in ordered]))
+
+
+def _finish(
+    plan: Mapping[Cell, Data], judge: Judge, files: CellFiles, table: _Table, runtime: Runtime
+) -> dict[Cell, CellResult]:
     """The results of all cells, those on disk taken from there."""
-    results = {}
+    results = files.load_all()
+    table.add(results)
     for cell, data in tqdm(plan.items(), desc="cells", leave=False, disable=None):
-        result = files.load(cell)
-        if result is None:
-            started = time.monotonic()
-            predictions, history = judge(cell, data)
-            judged = Judged(
-                seed=cell.seed,
-                fold=cell.fold,
-                trained_images=len(data.train),
-                paths=predictions.paths,
-                labels=predictions.labels,
-                probabilities=predictions.probabilities,
-            )
-            seconds = time.monotonic() - started
-            hashes = data.hashes() | {CONTENTS: data.content_hashes()["test"]}
-            result = CellResult(judged=judged, seconds=seconds, hashes=hashes, history=history)
-            files.save(cell, result)
-            logger.info("%s: top-1 %.4f", cell, judged.hits.mean())
-        results[cell] = result
-    return results
+        if cell in results:
+            continue
+        started = time.monotonic()
+        said = judge(cell, data)
+        judged = Judged(
+            seed=cell.seed,
+            fold=cell.fold,
+            trained_images=len(data.train),
+            paths=said.predictions.paths,
+            labels=said.predictions.labels,
+            probabilities=said.predictions.probabilities,
+        )
+        results[cell] = CellResult(
+            judged=judged,
+            seconds=time.monotonic() - started + said.seconds_before,
+            hashes=data.hashes() | {CONTENTS: data.content_hashes()["test"]},
+            history=said.history,
+            peak_memory_bytes=runtime.peak_memory_bytes(),
+        )
+        files.save(cell, results[cell])
+        table.add({cell: results[cell]})
+        logger.info("%s: top-1 %.4f", cell, judged.hits.mean())
+    return {cell: results[cell] for cell in plan}
 
 
 def _train_and_judge(
     recipe: Recipe, cell: Cell, data: Data, *, runtime: Runtime, cache: FeatureCache, folder: Path
-) -> tuple[Predictions, History]:
+) -> Said:
     """Train as `main.py train` does, in a run directory of the cell's own, which keeps the best model."""
     recipe = dataclasses.replace(recipe, seed=cell.seed)
     with RunDirectory(folder / str(cell), resume=True) as own:
+        seconds_before = read_course(own).seconds if own.begun else 0.0
         model = build_model(recipe, num_classes=len(data.class_names), runtime=runtime)
         fit(recipe, model, data=data, directory=own, runtime=runtime, cache=cache, clock=Stopwatch())
         best = best_model(own, class_names=data.class_names, runtime=runtime, trust=recipe.model.trust)
         feeds = build_feeds(recipe, data=data, preprocessing=best.preprocessing, runtime=runtime)
-        return predict(best, feeds.test, runtime=runtime, title=str(cell)), read_course(own).history
+        predictions = predict(best, feeds.test, runtime=runtime, title=str(cell))
+        return Said(predictions=predictions, history=read_course(own).history, seconds_before=seconds_before)
 
 
 class HeadJudge:
@@ -182,7 +226,7 @@ class HeadJudge:
         )
         self._values: torch.Tensor | None = None
 
-    def __call__(self, cell: Cell, data: Data) -> tuple[Predictions, History]:
+    def __call__(self, cell: Cell, data: Data) -> Said:
         """Fit on train, choose on val, predict test."""
         fitted = (*data.train, *data.val)
         labels = torch.tensor([sample.label for sample in fitted])
@@ -195,7 +239,7 @@ class HeadJudge:
             labels=np.array([sample.label for sample in data.test]),
             probabilities=logits.double().softmax(2).mean(1).numpy(),
         )
-        return predictions, []
+        return Said(predictions=predictions)
 
     def _features(self, samples: tuple[Sample, ...]) -> torch.Tensor:
         """[B, views, D]."""

@@ -21,7 +21,7 @@ from finegrain.recipe import Recipe, build_model
 from finegrain.repeated.cells import Cell, CellResult
 from finegrain.repeated.crossval import Protocol, carve_val, divide, in_words
 from finegrain.repeated.judges import judge_cells
-from finegrain.report.learning_curve import LearningCurveReport
+from finegrain.report.learning_curve import RESULTS, LearningCurveReport, result_row
 from finegrain.report.learning_curve_record import Point
 from finegrain.report.uncertainty import within
 from finegrain.runtime import device_faults, environment, seed_of
@@ -45,7 +45,7 @@ def learning_curve(recipe: Recipe, sampling: Sampling, *, directory: RunDirector
 
     A cell is a number of images of each class, a seed, and a fold. For one seed and fold the images of a smaller number
     are among those of a larger one. Stopped and begun again, only the missing cells run, and `results.csv` is the same
-    to the byte. More seeds or other numbers of images go on with the cells there are.
+    to the byte. More seeds or other numbers of images go on with the cells there are, which all stay in that table.
 
     Raises:
         CheckpointError: The directory holds another curve.
@@ -64,6 +64,8 @@ def learning_curve(recipe: Recipe, sampling: Sampling, *, directory: RunDirector
             plan=plan,
             settings=config.flatten(sampling) | {"counts": counts},
             file=CURVE,
+            columns=RESULTS,
+            row=lambda cell, result: result_row(cell.per_class, result.judged, hashes=result.hashes),
             data=data,
             runtime=runtime,
             directory=directory,

@@ -1,15 +1,16 @@
 """The report of a learning curve: what it leaves for people and programs to read."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from finegrain.metrics.repeated import Judged
 from finegrain.report.escape import one_line
 from finegrain.report.figures import learning_curve_png
 from finegrain.report.format import interval, percent
 from finegrain.report.learning_curve_page import html
 from finegrain.report.learning_curve_record import LearningCurveRecord
-from finegrain.report.tables import csv_text, json_text
+from finegrain.report.tables import json_text
 from finegrain.storage import atomic_write
 
 PAGE = "learning_curve.html"
@@ -37,9 +38,7 @@ class LearningCurveReport(LearningCurveRecord):
         return "\n".join([one_line(self.name), *lines])
 
     def write(self, folder: Path) -> Path:
-        """Write `results.csv`, `metrics.json`, `learning_curve.png` and `learning_curve.html` into `folder`.
-
-        `results.csv` holds nothing that a stop and a resume would change.
+        """Write `metrics.json`, `learning_curve.png` and `learning_curve.html` into `folder`.
 
         Returns:
             The path of `learning_curve.html`, which comes last.
@@ -47,20 +46,18 @@ class LearningCurveReport(LearningCurveRecord):
         Raises:
             OutputError: A file cannot be written.
         """
-        atomic_write(folder / "results.csv", csv_text(RESULTS, _results(self)))
         atomic_write(folder / "metrics.json", _metrics_json(self))
         atomic_write(folder / "learning_curve.png", learning_curve_png(self))
         atomic_write(folder / PAGE, html(self))
         return folder / PAGE
 
 
-def _results(record: LearningCurveRecord) -> Iterator[list[object]]:
-    for point in record.points:
-        for cell, hashes in zip(point.judged, point.hashes, strict=True):
-            yield [
-                point.per_class, cell.seed, cell.fold, len(cell.paths), cell.trained_images, float(cell.hits.mean()),
-                hashes["train"], hashes["val"], hashes["test"],
-            ]  # fmt: skip
+def result_row(per_class: int | None, cell: Judged, *, hashes: Mapping[str, str]) -> list[object]:
+    """What `results.csv` says of a training, under `RESULTS`."""
+    return [
+        per_class, cell.seed, cell.fold, len(cell.paths), cell.trained_images, float(cell.hits.mean()),
+        hashes["train"], hashes["val"], hashes["test"],
+    ]  # fmt: skip
 
 
 def _metrics_json(record: LearningCurveRecord) -> str:

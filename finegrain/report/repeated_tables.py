@@ -1,9 +1,10 @@
-"""The machine-readable files of a repeated evaluation: results.csv, costs.csv and metrics.json."""
+"""The machine-readable files of a repeated evaluation: the rows of results.csv, costs.csv and metrics.json."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from finegrain.metrics.repeated import Score
+from finegrain.metrics.classification import evaluate_predictions
+from finegrain.metrics.repeated import Judged, Score
 from finegrain.metrics.selection import COVERAGES
 from finegrain.report.escape import csv_cell, one_line
 from finegrain.report.repeated_record import RepeatedRecord
@@ -20,19 +21,14 @@ CONFUSED_KEPT = 100
 """metrics.json names this many pairs of classes."""
 
 
-def results_csv(record: RepeatedRecord) -> str:
-    """One row a cell; nothing in it depends on how fast, or after how many interruptions, it was computed."""
-    return csv_text(RESULTS, _results(record))
-
-
-def _results(record: RepeatedRecord) -> Iterator[list[object]]:
-    for cell, metrics, hashes in zip(record.judged, record.metrics.cells, record.hashes, strict=True):
-        scores = [getattr(metrics, name) for name in SCORES]
-        yield [
-            cell.seed, cell.fold, metrics.n, cell.trained_images,
-            *("" if score is None else score for score in scores),
-            csv_cell(record.weights), hashes["train"], hashes["val"], hashes["test"],
-        ]  # fmt: skip
+def result_row(cell: Judged, *, weights: str, hashes: Mapping[str, str]) -> list[object]:
+    """What `results.csv` says of a cell, under `RESULTS`."""
+    metrics = evaluate_predictions(cell.labels, cell.probabilities)
+    scores = [getattr(metrics, name) for name in SCORES]
+    return [
+        cell.seed, cell.fold, metrics.n, cell.trained_images, *("" if score is None else score for score in scores),
+        csv_cell(weights), hashes["train"], hashes["val"], hashes["test"],
+    ]  # fmt: skip
 
 
 def costs_csv(record: RepeatedRecord) -> str:

@@ -15,12 +15,14 @@ from PIL import Image
 import main
 from finegrain import config
 from finegrain.data import splits
+from finegrain.engine.checkpoint import read_course
 from finegrain.errors import DataError
 from finegrain.features import probe
 from finegrain.features.views import evaluation_views
 from finegrain.repeated.cells import Cell, CellFiles
 from finegrain.repeated.crossval import Protocol, make_plan
 from finegrain.repeated.judges import cell_digest
+from finegrain.storage import RunDirectory
 from tests import tiny_recipe
 
 HEAD = ["tuning.probe_first=false", "augment.preset=none", "augment.mixup=0"]
@@ -111,6 +113,51 @@ def test_seeds_count_on_from_one_that_was_drawn(go, capsys, monkeypatch):
     assert Path("again/results.csv").read_bytes() == table
     assert go("head", "out", "folds=2", "seeds=2", "seed=random") == 2
     assert f"seed: {seed} was saved" in capsys.readouterr().err
+
+
+def test_the_table_grows_with_every_cell_and_loses_none(go, monkeypatch):
+    choose, seen = probe.choose_head, []
+
+    def stop_at_the_fourth(*arguments):
+        seen.append(len(rows("out")))
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return choose(*arguments)
+
+    monkeypatch.setattr("finegrain.repeated.judges.choose_head", stop_at_the_fourth)
+    assert go("head", "out", "folds=2", "seeds=3") == 130
+    assert seen == [0, 1, 2, 3]
+    assert go("head", "out", "folds=2", "seeds=3") == 0
+    assert seen[4:] == [3, 4, 5]
+    table = Path("out/results.csv").read_bytes()
+    assert go("head", "whole", "folds=2", "seeds=3") == 0
+    assert Path("whole/results.csv").read_bytes() == table
+    assert go("head", "out", "folds=2", "seeds=1") == 0
+    assert Path("out/results.csv").read_bytes() == table
+    assert len(json.loads(Path("out/metrics.json").read_text())["cells"]) == 2
+
+
+def test_costs_are_of_all_processes_that_worked_on_a_cell(go, monkeypatch):
+    """The first is stopped when the first cell is trained, but not judged yet."""
+    words = ["folds=2", "seeds=1", "train.epochs=1", "schedule.warmup_epochs=0"]
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("finegrain.repeated.judges.predict", stop)
+        assert go("tiny", "out", *words) == 130
+    with RunDirectory(Path("out/runs/seed-0-fold-0"), resume=True) as run:
+        course = read_course(run)
+    monkeypatch.setattr("finegrain.repeated.judges.time.monotonic", lambda: 0.0)  # as if nothing took time now
+    monkeypatch.setattr("finegrain.runtime.Runtime.peak_memory_bytes", lambda _: 10**15)
+    assert go("tiny", "out", *words) == 0
+    files = CellFiles(Path("out/cells"), evaluation=digest("out"))
+    assert files.load(Cell(seed=0, fold=0)).seconds == course.seconds > 0
+    assert files.load(Cell(seed=0, fold=1)).seconds == 0
+    monkeypatch.setattr("finegrain.runtime.Runtime.peak_memory_bytes", lambda _: 1)
+    assert go("tiny", "out", *words) == 0
+    assert json.loads(Path("out/metrics.json").read_text())["peak_memory_bytes"] == 10**15
 
 
 def test_a_trained_cell_keeps_its_best_model(go, capsys):

@@ -1,6 +1,5 @@
 """The report of a learning curve: what was measured, and what was not and is said not to be."""
 
-import csv
 import dataclasses
 import itertools
 import json
@@ -11,6 +10,7 @@ from learning_curve_sample import LAW, make_curve
 from parsed_page import HOSTILE, Page, asks_for_nothing
 
 from finegrain.report.chart import BOTTOM, HEIGHT, LEFT, TOP, WIDTH
+from finegrain.report.learning_curve import RESULTS, result_row
 from finegrain.report.learning_curve_chart import curve_chart
 from finegrain.report.learning_curve_page import html
 
@@ -111,11 +111,11 @@ def test_the_page_asks_for_nothing_and_runs_no_name():
 def test_the_files_hold_the_same_numbers(tmp_path: Path):
     report = make_curve()
     assert report.write(tmp_path) == tmp_path / "learning_curve.html"
-    with (tmp_path / "results.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 12
-    assert rows[3]["per_class"] == "4"
-    assert float(rows[3]["top1"]) == report.points[1].judged[0].hits.mean()
+    second = report.points[1]
+    row = dict(zip(RESULTS, result_row(4, second.judged[0], hashes=second.hashes[0]), strict=True))
+    assert row["per_class"] == 4
+    assert row["top1"] == second.judged[0].hits.mean()
+    assert row["val_sha256"] == "v0" * 32
     found = json.loads((tmp_path / "metrics.json").read_text())
     assert found["measured"][0]["top1"] == report.points[0].top1
     assert found["measured"][0]["interval_of"] == "seeds and images"

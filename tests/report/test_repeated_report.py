@@ -6,7 +6,7 @@ from repeated_sample import judged, make_repeated
 
 from finegrain.errors import OutputError
 
-FILES = {"results.csv", "costs.csv", "metrics.json", "cells.png", "confusion.png", "report.md", "report.html"}
+FILES = {"costs.csv", "metrics.json", "cells.png", "confusion.png", "report.md", "report.html"}
 
 
 def test_every_file_is_written_and_the_page_last(tmp_path: Path) -> None:
@@ -34,7 +34,7 @@ def test_a_fault_in_writing_reaches_the_caller(tmp_path: Path) -> None:
     def full(path: Path, content: bytes) -> None:
         raise OutputError(f"no space left for {path.name}")
 
-    with pytest.raises(OutputError, match=r"results\.csv"):
+    with pytest.raises(OutputError, match=r"costs\.csv"):
         make_repeated().write(tmp_path, write=full)
 
 
