@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from finegrain.data.base import Data
 from finegrain.data.feed import Feed
-from finegrain.engine.checkpoint import Course, read_course
+from finegrain.engine.checkpoint import Course, read_course, read_json
 from finegrain.engine.evaluate import Predictions, predict
 from finegrain.errors import CheckpointError, fault
 from finegrain.metrics.classification import evaluate_predictions
@@ -121,9 +121,13 @@ def judge(
 
 
 def count_test_evaluation(directory: RunDirectory) -> int:
-    """Count one more look at test in `directory`; return how many there were, this one included."""
+    """Count one more look at test in `directory`; return how many there were, this one included.
+
+    Raises:
+        CheckpointError: What was counted there is damaged.
+    """
     file: Path = directory.path / _COUNT
-    count = 1 + (int(json.loads(file.read_text())) if file.exists() else 0)
+    count = 1 + (read_json(file, int) if file.exists() else 0)
     directory.write(_COUNT, json.dumps(count))
     return count
 

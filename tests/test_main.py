@@ -219,6 +219,14 @@ def test_evaluating_on_other_splits_is_refused(images: Path, tmp_path: Path, cap
     assert json.loads((out / "metrics.json").read_text())["test_evaluations"] == 1
 
 
+@pytest.mark.parametrize("content", ["", "one", "[1]"])
+def test_a_damaged_count_of_looks_is_refused(images: Path, tmp_path: Path, capsys, content: str):
+    out = tmp_path / "run"
+    assert go(images, out, "train") == 0
+    (out / "test_evaluations.json").write_text(content)
+    assert "test_evaluations.json is damaged" in refused(capsys, go(images, out, "evaluate"))
+
+
 def test_a_config_that_returns_another_dataclass_is_refused(tmp_path: Path, capsys):
     file = tmp_path / "mine.py"
     file.write_text("from finegrain.models.config import ModelConfig\ndef config():\n    return ModelConfig()\n")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import safetensors.torch
 import torch
@@ -19,6 +19,7 @@ FORMAT = 2
 """Raised whenever a checkpoint's content changes its meaning."""
 _TENSORS, _STATE = "state.safetensors", "state.json"
 _TENSOR, _ITEMS = "tensor", "items"
+Content = TypeVar("Content")
 _SHOWN = 10
 """Lines of differences in one message."""
 
@@ -175,6 +176,23 @@ def _join(value: Any, tensors: Mapping[str, Tensor]) -> Any:
     if isinstance(value, list):
         return [_join(item, tensors) for item in value]
     return value
+
+
+def read_json(path: Path, kind: type[Content]) -> Content:
+    """What the JSON file at `path` holds, a `kind`.
+
+    Raises:
+        CheckpointError: It cannot be read, or holds something else.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        got = "" if isinstance(content, kind) else f"a {type(content).__name__}"
+    except (OSError, ValueError) as error:
+        got = str(error)
+    if got:
+        expected, remedy = "JSON as it was written", "restore it, or choose another --out"
+        raise CheckpointError(fault(f"{path} is damaged", got=got, expected=expected, remedy=remedy))
+    return cast(Content, content)
 
 
 def require_same(saved: Mapping[str, Any], present: Mapping[str, Any], path: Path) -> None:

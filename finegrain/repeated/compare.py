@@ -53,7 +53,7 @@ def compare(paths: Sequence[Path]) -> str:
     """Compare the later directories with the first; return what to print.
 
     Raises:
-        CheckpointError: A directory holds no finished evaluation.
+        CheckpointError: A directory holds no finished evaluation, or a damaged one.
         ConfigError: Fewer than two directories.
         DataError: They are not of the same images, folds or kind.
     """
@@ -76,7 +76,7 @@ def read(path: Path) -> Finished:
     """The evaluation that lies at `path`: of a run, or of `crossval`.
 
     Raises:
-        CheckpointError: There is none, or it is not finished.
+        CheckpointError: There is none, or it is damaged or not finished.
     """
     if (path / EVALUATION).exists():
         return _read_cells(path)
@@ -94,8 +94,15 @@ def read(path: Path) -> Finished:
 
 
 def _read_predictions(file: Path) -> Judgements:
-    with file.open(encoding="utf-8", newline="") as opened:
-        rows = sorted((row["path"], row["label"], row["class_1"]) for row in csv.DictReader(opened))
+    try:
+        with file.open(encoding="utf-8", newline="") as opened:
+            rows = sorted((row["path"], row["label"], row["class_1"]) for row in csv.DictReader(opened))
+        got = "" if rows and all(map(all, rows)) else "a row that is cut short" if rows else "no rows"
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:  # a row cut short cannot be sorted either
+        got = repr(error)
+    if got:
+        expected, remedy = "a row an image, with path, label and class_1", "judge the run again with evaluate"
+        raise CheckpointError(fault(f"{file} holds no predictions", got=got, expected=expected, remedy=remedy))
     return Judgements(
         paths=tuple(path for path, _, _ in rows),
         classes=tuple(label for _, label, _ in rows),

@@ -1,7 +1,6 @@
 """The command `crossval`: the same recipe trained again and again, each time judged on images it did not see."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from finegrain.data import splits
 from finegrain.data.base import Data
 from finegrain.data.carve import carve
 from finegrain.data.folds import Fold, make_folds
+from finegrain.engine.checkpoint import read_json
 from finegrain.errors import CheckpointError, DataError, fault
 from finegrain.metrics.repeated import summarise
 from finegrain.models.classifier import Classifier
@@ -91,11 +91,16 @@ def read_finished(path: Path) -> tuple[dict[str, Any], dict[Cell, CellResult]]:
     """What the finished evaluation in the directory `path` depends on, and its cells.
 
     Raises:
-        CheckpointError: It is not finished.
+        CheckpointError: It is damaged, or not finished.
     """
-    identity: dict[str, Any] = json.loads((path / EVALUATION).read_bytes())
+    identity: dict[str, Any] = read_json(path / EVALUATION, dict)
     files = CellFiles(path / CELLS, evaluation=cell_digest(identity))
-    plan = read_protocol(identity).cells(identity["seed"])
+    try:
+        plan = read_protocol(identity).cells(identity["seed"])
+    except (KeyError, TypeError) as error:
+        expected, remedy = "what crossval writes there", "restore it, or repeat that crossval with another --out"
+        what = f"{path / EVALUATION} describes no evaluation"
+        raise CheckpointError(fault(what, got=repr(error), expected=expected, remedy=remedy)) from error
     done = {cell: result for cell in plan if (result := files.load(cell)) is not None}
     if len(done) < len(plan):
         raise CheckpointError(

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from finegrain import caching, config
 from finegrain.data.base import Data, Sample, Source
-from finegrain.engine.checkpoint import read_course, require_same
+from finegrain.engine.checkpoint import read_course, read_json, require_same
 from finegrain.engine.evaluate import Predictions, predict
 from finegrain.features.cache import FeatureCache
 from finegrain.features.extract import extract
@@ -116,13 +116,12 @@ def claim(directory: RunDirectory, name: str, identity: Mapping[str, object]) ->
     """Write down, in the file `name` of `directory`, what is done there; return its digest of `cell_digest`.
 
     Raises:
-        CheckpointError: Something else is.
+        CheckpointError: Something else is, or it is damaged.
     """
     text = json.dumps(identity, indent=1)
     file = directory.path / name
     if file.exists():
-        saved = json.loads(file.read_text(encoding="utf-8"))
-        require_same(_without_extent(saved), _without_extent(json.loads(text)), file)
+        require_same(_without_extent(read_json(file, dict)), _without_extent(json.loads(text)), file)
     directory.write(name, text)
     return cell_digest(identity)
 

@@ -14,7 +14,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from finegrain.engine.checkpoint import require_same
+from finegrain.engine.checkpoint import read_json, require_same
 from finegrain.errors import CheckpointError, InUseError, OutputError, fault
 from finegrain.runtime import seed_of
 from finegrain.search.ranges import Space
@@ -196,6 +196,6 @@ def _claim(directory: RunDirectory, identity: Mapping[str, Any]) -> None:
     text = json.dumps(identity, indent=1)
     file = directory.path / STUDY
     if file.exists():
-        require_same(json.loads(file.read_text(encoding="utf-8")), json.loads(text), file)
+        require_same(read_json(file, dict), json.loads(text), file)
     else:
         directory.write(STUDY, text)

@@ -138,6 +138,43 @@ def test_what_is_no_finished_evaluation_is_refused(tmp_path: Path, capsys: pytes
     assert "no evidence" in capsys.readouterr().out
 
 
+DAMAGE = {
+    b"{": "evaluation.json is damaged: got Expecting property name",
+    b"\xff": "evaluation.json is damaged: got 'utf-8' codec can't decode",
+    b"[]": "evaluation.json is damaged: got a list; expected JSON",
+    b"{}": "describes no evaluation: got KeyError",
+    b'{"folds": 2, "seeds": "x", "on": "folds", "seed": 0}': "describes no evaluation: got TypeError",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGE)
+def test_a_damaged_evaluation_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes):
+    whole, damaged = (write_evaluation(tmp_path / name, right=0.9) for name in ("whole", "damaged"))
+    (damaged / "evaluation.json").write_bytes(content)
+    assert main.main(["compare", str(whole), str(damaged)]) == 2
+    assert DAMAGE[content] in capsys.readouterr().err
+
+
+FOREIGN = {
+    b"path,label\na,b\n": "got KeyError('class_1')",
+    b"path,label,class_1\n\xff,a,b\n": "got UnicodeDecodeError",
+    b"path,label,class_1\n": "got no rows",
+    b"": "got no rows",
+    b"path,label,class_1\na,b\n": "got a row that is cut short",
+    b"path,label,class_1\na,b\na,b,b\n": "got TypeError",
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN)
+def test_a_foreign_table_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes):
+    whole, foreign = (write_run(tmp_path / name, right=30) for name in ("whole", "foreign"))
+    (foreign / "predictions.csv").write_bytes(content)
+    assert main.main(["compare", str(whole), str(foreign)]) == 2
+    shown = capsys.readouterr().err
+    assert "predictions.csv holds no predictions: " in shown
+    assert FOREIGN[content] in shown
+
+
 def test_a_config_is_needed_for_all_else(capsys: pytest.CaptureFixture[str]):
     assert main.main(["train"]) == 2
     assert "--config" in capsys.readouterr().err

@@ -193,6 +193,14 @@ def test_another_evaluation_in_the_directory_is_refused(go, capsys):
     assert "holds a run already" in capsys.readouterr().err
 
 
+def test_a_damaged_evaluation_is_not_gone_on_with(go, capsys):
+    assert go("head", "out", "folds=2", "seeds=1") == 0
+    Path("out/evaluation.json").write_bytes(b'{"folds": 2')
+    assert go("head", "out", "folds=2", "seeds=1") == 2
+    assert "out/evaluation.json is damaged" in capsys.readouterr().err
+    assert len(cells("out")) == 2
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -183,6 +183,14 @@ def test_a_torn_last_line_is_dropped_and_other_damage_told(tmp_path: Path):
         opened(tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b""])
+def test_a_damaged_description_is_refused(tmp_path: Path, content: bytes):
+    opened(tmp_path)
+    (tmp_path / "study.json").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"study\.json is damaged: .* another --out"):
+        opened(tmp_path)
+
+
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
