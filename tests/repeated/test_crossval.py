@@ -5,7 +5,7 @@ import dataclasses
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from PIL import Image
 import main
 from finegrain import config
 from finegrain.data import splits
+from finegrain.data.base import Data
 from finegrain.engine.checkpoint import read_course
 from finegrain.errors import DataError
 from finegrain.features import probe
@@ -259,19 +260,59 @@ def fitted(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
     return weights
 
 
-def test_nothing_is_fitted_on_held_out_images(go, fitted):
-    """Other pixels in the held-out fold change no fitted number."""
-    assert go("head", "out", "folds=2", "seeds=1") == 0
-    recipe = config.load("head.py")
+def relabel(paths: Collection[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on the data says that the images at `paths` are of the last class; the folds stay what they were."""
+    build, plan = splits.build, make_plan
+
+    def lie(data: Data) -> Data:
+        parts = {
+            name: tuple(dataclasses.replace(s, label=2) if s.path in paths else s for s in getattr(data, name))
+            for name in ("train", "val", "test")
+        }
+        return dataclasses.replace(data, **parts)
+
+    def plan_of_truth(recipe, protocol, _):
+        true = plan(recipe, protocol, build(recipe.data, recipe.data.table()))
+        return {cell: lie(data) for cell, data in true.items()}
+
+    monkeypatch.setattr("finegrain.repeated.crossval.make_plan", plan_of_truth)
+    monkeypatch.setattr(splits, "build", lambda *words: lie(build(*words)))
+
+
+def learned(out: str, cell: Cell) -> tuple[bytes, object]:
+    """The weights that were kept of a trained cell, and how its epochs went."""
+    best = max(Path(out, "runs", str(cell), "checkpoints").glob("best-*"))
+    history = CellFiles(Path(out, "cells"), evaluation=digest(out)).load(cell).history
+    untimed = [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+    return (best / "model.safetensors").read_bytes(), untimed
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "fold"), [("head", 0, 0), ("head", 0, 1), ("head", 7, 1), ("tiny", 0, 0), ("tiny", 3, 1)]
+)
+def test_nothing_is_fitted_on_held_out_images(go, fitted, monkeypatch, name: str, seed: int, fold: int):
+    """Other pixels and labels in the held-out fold change nothing that was fitted or chosen.
+
+    With tiny that is the probe at the start, the weights of the classes, the network, and the epoch that is kept.
+    """
+    words = ["folds=2", "seeds=1", f"seed={seed}", "loss.class_weights=balanced", "train.epochs=2"]
+    assert go(name, "out", *words) == 0
+    recipe = dataclasses.replace(config.load(f"{name}.py"), seed=seed)
     data = splits.build(recipe.data, recipe.data.table())
-    plan = make_plan(recipe, Protocol(folds=2, seeds=1), data)
-    held_out = plan[Cell(seed=0, fold=0)].test
-    for sample in held_out:
-        path = Path("images", sample.path)
-        Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
-    assert go("head", "other", "folds=2", "seeds=1") == 0
-    np.testing.assert_array_equal(fitted[0], fitted[2])
-    assert not np.array_equal(fitted[1], fitted[3])
+    here, there = (Cell(seed=seed, fold=number) for number in (fold, 1 - fold))
+    held_out = {sample.path for sample in make_plan(recipe, Protocol(folds=2, seeds=1), data)[here].test}
+    for path in held_out:
+        turn(Path("images", path))
+    relabel(lied := sorted(held_out)[::2], monkeypatch)
+    assert go(name, "other", *words) == 0
+    if name == "head":
+        np.testing.assert_array_equal(fitted[fold], fitted[2 + fold])
+        assert not np.array_equal(fitted[1 - fold], fitted[3 - fold])
+    else:
+        assert learned("out", here) == learned("other", here)
+        assert learned("out", there)[0] != learned("other", there)[0]
+    judged = CellFiles(Path("other/cells"), evaluation=digest("other")).load(here).judged
+    assert all(label == 2 for path, label in zip(judged.paths, judged.labels, strict=True) if path in lied)
 
 
 def test_a_head_is_fitted_on_plain_images_whatever_is_judged(go, fitted, monkeypatch):
