@@ -313,6 +313,7 @@ def build_trainer(
         ema=WeightEMA(model, decay=decay) if decay is not None else None,
         seed=recipe.seed,
         keeper=checkpoints,
+        begin_epoch=lambda epoch: recipe.tuning.begin_epoch(model, epoch=epoch),
     )
 
 

@@ -126,6 +126,8 @@ class Trainer:
     ema: WeightEMA | None
     seed: int
     keeper: Keeper
+    begin_epoch: Callable[[int], None]
+    """Receives the epoch, from 0, that steps are about to be taken in; may freeze parts of the model for its time."""
 
     def __post_init__(self) -> None:
         """Prepare what is neither an argument nor learned."""
@@ -176,8 +178,9 @@ class Trainer:
 
     def train_epoch(self, feed: Feed) -> None:
         """Take the steps that are left of the current epoch, and leave `progress` at its end; `fit` does the rest."""
-        self.model.train()
         progress = self.progress
+        self.begin_epoch(progress.epoch)
+        self.model.train()
         steps = feed.epoch(progress.epoch, start_step=progress.batch)
         title = f"epoch {progress.epoch + 1}/{self.config.epochs}"
         for inputs in tqdm(

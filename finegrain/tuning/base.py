@@ -118,3 +118,9 @@ class Tuning:
             ConfigError: The network has no such parts.
         """
         raise NotImplementedError
+
+    def begin_epoch(self, classifier: Tunable, *, epoch: int) -> None:
+        """Called before epoch `epoch`, from 0, and again where one is gone on with: freeze what is to rest in it.
+
+        What `apply` made trainable is what the optimiser knows; this may only freeze parts of it for a time.
+        """

@@ -98,6 +98,7 @@ def trainer(
     ema: bool = False,
     keeper: Keeper | None = None,
     penalty: Callable[[], Tensor | None] = lambda: None,
+    begin_epoch: Callable[[int], None] = lambda epoch: None,
     batches: int = 4,
     **config: Any,
 ) -> Trainer:
@@ -116,6 +117,7 @@ def trainer(
         ema=WeightEMA(model, decay=0.9) if ema else None,
         seed=7,
         keeper=keeper or Keeper(),
+        begin_epoch=begin_epoch,
     )
 
 
