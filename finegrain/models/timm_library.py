@@ -8,6 +8,7 @@ import huggingface_hub
 import huggingface_hub.constants
 import timm
 import timm.models
+from timm.layers import DropPath
 from torch import Tensor, nn
 
 from finegrain.errors import WeightsError, fault
@@ -63,7 +64,12 @@ class TimmLibrary(Library):
             "drop_path_rate": ("drop_path_rate", regularisation.drop_path_rate),
         }
         build = functools.partial(timm.create_model, name, num_classes=num_classes)
-        return construct(build, f"timm/{name}", model_args, rates)
+        network = construct(build, f"timm/{name}", model_args, rates)
+        if regularisation.drop_path_rate == 0:  # some, as Swin, have a rate of their own where none is given
+            for module in network.modules():
+                if isinstance(module, DropPath):
+                    module.drop_prob = 0.0
+        return network
 
     def head(self, network: nn.Module) -> str:
         """Path of the one layer, in what `get_classifier` returns, that has an output for each class."""
