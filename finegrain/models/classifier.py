@@ -64,7 +64,6 @@ class Classifier(nn.Module):
         head: str,
         matcher: Matcher,
         model_args: Mapping[str, Any] | None = None,
-        fixed_size: bool = False,
         pretrained: str | None = None,
     ) -> None:
         """Wrap a network.
@@ -77,7 +76,6 @@ class Classifier(nn.Module):
             head: Path within the network of the classifier layer.
             matcher: How its parameter names fall into layer groups.
             model_args: The arguments it was built with, to build it again.
-            fixed_size: Whether it takes images of its preprocessing's size alone.
             pretrained: Where its weights came from; None where they are random.
         """
         super().__init__()
@@ -87,7 +85,6 @@ class Classifier(nn.Module):
         self.num_classes = num_classes
         self.head_name = f"network.{head}"
         self.model_args = dict(model_args or {})
-        self.fixed_size = fixed_size
         self.pretrained = pretrained
         self.adapter: Mapping[str, Any] | None = None
         """peft's description of the adapter in it; None where it has none."""

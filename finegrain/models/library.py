@@ -53,6 +53,10 @@ class Library:
         """Arguments that fix an architecture's input size; none for networks that take any."""
         raise NotImplementedError
 
+    def any_size_args(self, network: nn.Module) -> dict[str, Any]:
+        """Arguments with which a network of a fixed input size takes any; none where it cannot."""
+        return {}
+
     def create(
         self, name: str, *, num_classes: int, model_args: Mapping[str, Any], regularisation: Regularisation
     ) -> nn.Module:

@@ -9,6 +9,7 @@ import huggingface_hub.constants
 import timm
 import timm.models
 from timm.layers import DropPath
+from timm.models import Eva, VisionTransformer
 from torch import Tensor, nn
 
 from finegrain.errors import WeightsError, fault
@@ -54,6 +55,10 @@ class TimmLibrary(Library):
     def model_args(self, name: str, image_size: int) -> dict[str, Any]:
         """`img_size` for networks of a fixed input size, as ViTs are."""
         return {"img_size": image_size} if timm.models.get_pretrained_cfg(name).fixed_input_size else {}
+
+    def any_size_args(self, network: nn.Module) -> dict[str, Any]:
+        """`dynamic_img_size`, by which ViTs resample their position embeddings to the grid of each batch."""
+        return {"dynamic_img_size": True} if isinstance(network, (VisionTransformer, Eva)) else {}
 
     def create(
         self, name: str, *, num_classes: int, model_args: Mapping[str, Any], regularisation: Regularisation
