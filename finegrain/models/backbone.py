@@ -12,6 +12,7 @@ from finegrain.errors import ConfigError, WeightsError, fault
 from finegrain.models.architecture import Architecture
 from finegrain.models.classifier import Classifier, DropoutLinear
 from finegrain.models.library import Regularisation
+from finegrain.models.prompts import PromptLayout
 from finegrain.preprocessing import Interpolation, Preprocessing
 
 
@@ -24,6 +25,7 @@ def build_classifier(
     dropout: float = 0.0,
     regularisation: Regularisation | None = None,
     train_size: int | None = None,
+    prompts: PromptLayout | None = None,
 ) -> Classifier:
     """A classifier with random weights.
 
@@ -35,9 +37,10 @@ def build_classifier(
         dropout: Rate in [0, 1) on the features before the head.
         regularisation: Dropout rates inside the network.
         train_size: Side of training images in pixels, where it is not the network's own.
+        prompts: Tokens to add to a vision transformer's own.
 
     Raises:
-        ConfigError: The architecture lacks a kind of dropout that is asked for, or takes images of one size only.
+        ConfigError: The architecture lacks what is asked for: a kind of dropout, images of another size, prompts.
         WeightsError: It cannot be built so.
     """
     library, name = architecture.library, architecture.name
@@ -53,7 +56,7 @@ def build_classifier(
     head = library.head(network)
     if dropout > 0:
         network.set_submodule(head, _with_dropout(network.get_submodule(head), dropout, architecture))
-    return Classifier(
+    classifier = Classifier(
         network,
         architecture=str(architecture),
         preprocessing=preprocessing,
@@ -62,6 +65,9 @@ def build_classifier(
         matcher=library.matcher(network),
         model_args=arguments,
     )
+    if prompts is not None:
+        classifier.add_prompts(count=prompts.count, deep=prompts.deep)
+    return classifier
 
 
 def preprocessing_of(

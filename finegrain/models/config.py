@@ -80,6 +80,7 @@ class ModelConfig:
             dropout=self.dropout,
             regularisation=Regularisation(attention_dropout=self.attention_dropout, drop_path_rate=self.drop_path_rate),
             train_size=train_size,
+            prompts=folder.prompts if folder else None,
         )
         if self.weights is not None:
             _start_head(classifier.get_submodule(classifier.head_name))

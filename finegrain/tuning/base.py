@@ -79,6 +79,10 @@ class Tunable(Protocol):
         """Put an adapter of peft's on these layers, and train it and the classifier layer only."""
         ...
 
+    def add_prompts(self, *, count: int, deep: bool) -> str:
+        """Put learned tokens beside a vision transformer's own, and give the path of the modules that hold them."""
+        ...
+
     def first_module_around(self, names: Sequence[str]) -> str:
         """Path of the first block, or other module of the layer groups, that has one of these layers in it."""
         ...
