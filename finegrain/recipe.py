@@ -288,11 +288,13 @@ def build_trainer(
         optimizer, steps_per_epoch=-(-batches // recipe.train.accumulate_steps), epochs=recipe.train.epochs
     )
     decay = recipe.train.ema_decay
+    penalty = recipe.penalty.build(model)
     return Trainer(
         config=recipe.train,
         model=model,
         loss=recipe.loss.build(class_counts=data.class_counts()).to(runtime.device),
-        penalty=recipe.penalty.build(model),
+        penalty=penalty,
+        watch=penalty.watch,
         optimizer=optimizer,
         schedule=schedule,
         runtime=runtime,

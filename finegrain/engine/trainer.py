@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -119,6 +120,8 @@ class Trainer:
     loss: nn.Module
     """Maps logits [B, K] and targets [B] or [B, K] to a scalar."""
     penalty: Callable[[], Tensor | None]
+    watch: Callable[[Tensor], AbstractContextManager[None]]
+    """Entered around each forward pass, with what the model reads, for a penalty that must know."""
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     runtime: Runtime
@@ -222,7 +225,7 @@ class Trainer:
         view, labels = inputs.views[0], inputs.labels.to(self.runtime.device)
         if self.mix is not None:
             view, labels = self.mix(view, labels, seed)
-        with self.runtime.training_forward():
+        with self.runtime.training_forward(), self.watch(view):
             logits = self.model(view)
         loss = self.loss(logits.float(), labels)
         penalty = self.penalty()
