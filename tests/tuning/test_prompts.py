@@ -30,9 +30,14 @@ both = pytest.mark.parametrize("deep", [False, True], ids=["shallow", "deep"])
 
 
 def build(name: str, tuning: Prompts | None = None, **fields) -> Classifier:
+    """With blocks that make much of their tokens: fresh ones hardly look at each other."""
     torch.manual_seed(0)
     classifier = ModelConfig(name=name, image_size=SIZE, **fields).build(num_classes=3)
-    nn.init.normal_(classifier.get_submodule(classifier.head_name).weight)
+    for key, value in classifier.named_parameters():
+        if value.ndim == 2:
+            nn.init.normal_(value, std=0.3)
+        elif key.endswith("gamma"):
+            nn.init.ones_(value)
     if tuning is not None:
         tuning.apply(classifier)
     return classifier.eval()
@@ -84,7 +89,7 @@ def by_hand(classifier: Classifier, *, deep: bool) -> Tensor:
 def test_they_compute_what_the_paper_says(name: str, deep: bool):
     classifier = build(name, Prompts(count=COUNT, deep=deep))
     torch.testing.assert_close(logits(classifier), by_hand(classifier, deep=deep))
-    assert not torch.allclose(logits(classifier), logits(build(name)), rtol=1e-2)
+    assert (logits(classifier) - logits(build(name))).norm() > 0.01 * logits(classifier).norm()
 
 
 @torch.no_grad()
@@ -115,7 +120,8 @@ def test_only_prompts_and_head_move_and_what_is_saved_is_what_was_trained(name: 
 
     save_folder(classifier, tmp_path / "whole", class_names="abc")
     assert torch.equal(logits(load_folder(tmp_path / "whole")[0]), trained)
-    with pytest.raises(RuntimeError, match="Unexpected key"):  # refused, not wrong
+    refusal = "Unexpected key" if "timm" in name else "Unknown model"
+    with pytest.raises(RuntimeError, match=refusal):  # not loaded without the prompts
         timm.create_model(f"local-dir:{tmp_path / 'whole'}", pretrained=True)
     save_adapter(classifier, tmp_path / "apart", class_names="abc", weights=None)
     loaded = load_adapter(tmp_path / "apart", base)
@@ -234,7 +240,7 @@ def test_a_run_leaves_a_model_that_can_be_used(recipe, words: list[str], tmp_pat
     again = ModelConfig(weights=str(best / "adapter")).build(num_classes=3)
     assert torch.equal(logits(again), logits(load_folder(best)[0]))
     assert "test top-1" in carry_out(recipe, ["evaluate"], out=tmp_path / "run")
-    assert f"trainable {64 * COUNT * (1 if words else 6) + 195:,} of" in carry_out(recipe, [], dry_run=True)
+    assert f"trainable {64 * COUNT * (1 if words else 6) + 2 * 65:,} of" in carry_out(recipe, [], dry_run=True)
 
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(recipe, tmp_path, monkeypatch):
