@@ -44,10 +44,7 @@ class Delta(PenaltyConfig):
             if any(in_module(name, path) for name in trained for path in group.module_paths)
         ]
         if not blocks:
-            what, remedy = (
-                "penalty.delta has no features to hold",
-                "choose another tuning, or the penalty PenaltyConfig",
-            )
+            what, remedy = "penalty.delta has no features to hold", "choose another tuning or penalty"
             raise ConfigError(fault(what, got="0 trained blocks", expected="at least 1", remedy=remedy))
         assert isinstance(model, nn.Module)
         return FeaturePenalty(PenaltyConfig.build(self, model), model, blocks=blocks, strength=self.delta)
@@ -72,10 +69,8 @@ class FeaturePenalty(Penalty):
         with _outputs(self._start, self._blocks) as start, torch.no_grad():
             self._start(images)
         if missing := [path for path in self._blocks if path not in start]:
-            expected, remedy = "a tensor", "choose the penalty PenaltyConfig"
-            raise ConfigError(
-                fault("penalty.delta cannot read this block", got=missing[0], expected=expected, remedy=remedy)
-            )
+            what, remedy = "penalty.delta cannot read this block", "choose another penalty"
+            raise ConfigError(fault(what, got=missing[0], expected="a tensor", remedy=remedy))
         with _outputs(self._model, self._blocks) as now:
             yield
         terms = [(now[path] - start[path]).square().sum() / start[path].square().sum() for path in self._blocks]

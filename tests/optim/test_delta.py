@@ -110,7 +110,9 @@ def test_a_block_that_gives_no_tensor_is_refused(net: nn.Module) -> None:
 
     net.blocks[1], net.__class__ = Pair(3, 3), PairNet
     with (
-        pytest.raises(ConfigError, match=r"cannot read this block: got blocks\.1; expected a tensor"),
+        pytest.raises(
+            ConfigError, match=r"cannot read this block: got blocks\.1; expected a tensor; choose another penalty"
+        ),
         Delta().build(net).watch(ROWS),
     ):
         net(ROWS)
@@ -192,5 +194,5 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(recipe: Recipe, tmp_path, mo
 
 def test_a_head_alone_is_refused_before_training(recipe: Recipe, tmp_path) -> None:
     recipe.tuning = Head()
-    with pytest.raises(ConfigError, match="choose another tuning"):
+    with pytest.raises(ConfigError, match="choose another tuning or penalty"):
         carry_out(recipe, [], out=tmp_path / "run")
