@@ -194,7 +194,7 @@ def plan(recipe: Recipe) -> str:
     """What a run would do, without reading data: the resolved recipe, the model, the steps."""
     facts = recipe.data.sizes()
     num_classes = facts.num_classes if facts else 2
-    model = recipe.model.build(num_classes=num_classes)
+    model = recipe.model.build(num_classes=num_classes, train_size=recipe.augment.image_size)
     recipe.tuning.apply(model)
     lines = [configs.dump(recipe), summary(model, recipe.train.batch_size), f"{model.architecture}: {model.census()}"]
     if facts is None:
