@@ -61,7 +61,7 @@ def compare(paths: Sequence[Path]) -> str:
     found = as_family([_compare(other, first) for other in others])
     lines = [f"{first.path}: top-1 {percent(first.accuracy)}"]
     for other, comparison in zip(others, found, strict=True):
-        lines += [f"{other.path}: top-1 {percent(other.accuracy)}", *_sentences(comparison, family=len(found))]
+        lines += [f"{other.path}: top-1 {percent(other.accuracy)}", *_sentences(comparison)]
     return "\n".join([*lines, found[0].method])
 
 
@@ -145,13 +145,16 @@ def _compare(other: Finished, first: Finished) -> Comparison:
     return compare_folds(*accuracies, test_ratio=ratio)
 
 
-def _sentences(comparison: Comparison, *, family: int) -> list[str]:
+def _sentences(comparison: Comparison) -> list[str]:
     interval = "no interval, as nothing shows its spread"
     if comparison.interval is not None:
         interval = " to ".join(f"{100 * end:+.2f}" for end in comparison.interval)
     p = "p unknown" if comparison.adjusted_p is None else f"p = {comparison.adjusted_p:.2g}"
-    holm = f" (Holm, {family} comparisons)" if family > 1 else ""
+    together = comparison.family > 1
+    holm = f" (Holm, {comparison.family} comparisons)" if together else ""
     lines = [f"  {comparison.verdict()}: {100 * comparison.difference:+.2f} points ({interval}), {p}{holm}"]
     if comparison.smallest is not None:
-        lines.append(f"  a difference of {100 * comparison.smallest:.2f} points would have been shown 4 times in 5")
+        strictest = f", by Holm's strictest step (p ≤ 0.05/{comparison.family})" if together else ""
+        points = f"{100 * comparison.smallest:.2f} points"
+        lines.append(f"  a difference of {points} would have been shown 4 times in 5{strictest}")
     return lines

@@ -79,6 +79,8 @@ def test_a_family_is_adjusted(tmp_path: Path):
     alone, together = compare(runs[:2]), compare(runs)
     assert "Holm" not in alone
     assert together.count("(Holm, 2 comparisons)") == 2
+    assert "strictest step" not in alone
+    assert together.count("4 times in 5, by Holm's strictest step (p ≤ 0.05/2)") == 2
 
 
 def test_unlike_things_are_not_compared(tmp_path: Path):
