@@ -19,6 +19,7 @@ from finegrain.recipe import Recipe, evaluate, run
 from finegrain.repeated.compare import compare
 from finegrain.repeated.crossval import EVALUATION, Protocol, crossval
 from finegrain.repeated.learning_curve import CURVE, Sampling, learning_curve
+from finegrain.report.comparison import PAGE
 from finegrain.search.lr_range import Sweep, lr_range
 from finegrain.search.ranges import in_words, is_range, read_space
 from finegrain.search.tune import Search, tune
@@ -105,16 +106,22 @@ def answer(words: Sequence[str], *, config: str | None, **options: Any) -> str:
         FinegrainError: The user's input is at fault.
     """
     if words[:1] == ["compare"]:
-        if any(options.values()):
-            given = ", ".join(name for name, value in options.items() if value)
-            raise ConfigError(
-                fault("compare takes no options", got=given, expected="directories", remedy="leave it out")
-            )
-        return compare([Path(word) for word in words[1:]])
+        return _compare([Path(word) for word in words[1:]], **options)
     if config is None:
         expected, remedy = "a Python file with config() -> Recipe", "name one of configs/"
         raise ConfigError(fault("--config is missing", got="none", expected=expected, remedy=remedy))
     return carry_out(configs.load(config), words, **options)
+
+
+def _compare(paths: Sequence[Path], *, out: Path | None = None, **others: Any) -> str:
+    if any(others.values()):
+        given = ", ".join(name for name, value in others.items() if value)
+        expected = "directories, and perhaps --out"
+        raise ConfigError(
+            fault("compare takes no options but --out", got=given, expected=expected, remedy="leave it out")
+        )
+    path = out or run_directory("compare", "", newest=False)
+    return compare(paths, directory=RunDirectory(path, resume=(path / PAGE).exists()))
 
 
 def carry_out(

@@ -56,6 +56,11 @@ def epochs(record: RepeatedRecord, index: int) -> int:
     return len(record.histories[index]) if record.histories else 0
 
 
+def _images_per_second(record: RepeatedRecord) -> float | None:
+    seconds = sum(record.seconds)
+    return sum(images_seen(record, index) for index in range(len(record.judged))) / seconds if seconds > 0 else None
+
+
 def metrics_json(record: RepeatedRecord) -> str:
     """The evaluation's numbers as JSON: fractions in [0, 1], seconds, bytes; what is not known is null."""
     metrics = record.metrics
@@ -72,6 +77,7 @@ def metrics_json(record: RepeatedRecord) -> str:
         "parameters": {"total": record.parameters.total, "trainable": record.parameters.trainable},
         "seconds": sum(record.seconds),
         "seconds_by_cell": list(record.seconds),
+        "images_per_second": _images_per_second(record),
         "peak_memory_bytes": record.peak_memory_bytes,
         "splits": [dict(hashes) for hashes in record.hashes],
         "protocol": [one_line(sentence) for sentence in record.protocol],

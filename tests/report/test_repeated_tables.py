@@ -73,6 +73,8 @@ def test_metrics_json_has_the_promised_shape() -> None:
     assert content["cells"][4] == {"seed": 1, "fold": 1}
     assert [row["name"] for row in content["per_class"]] == ["wren", "robin", "jay"]
     assert content["seconds"] == sum(report.seconds)
+    seen = [int(row["images_seen"]) for row in _rows(costs_csv(report))]
+    assert content["images_per_second"] == pytest.approx(sum(seen) / sum(report.seconds))
     assert content["splits"][5]["train"] == "t5" * 32
     assert content["parameters"] == {"total": 11_279_112, "trainable": 102_600}
 
