@@ -94,6 +94,7 @@ def _score(record: RepeatedRecord, name: str) -> Mapping[str, Any] | None:
         return None
     written = {
         "mean": score.spread.mean,
+        "variance": score.spread.variance,
         "sd": score.spread.sd,
         "cells": [getattr(cell, name) for cell in record.metrics.cells],
         "interval_training": score.of_training,
@@ -110,6 +111,8 @@ def _per_class(record: RepeatedRecord) -> list[dict[str, Any]]:
             "name": one_line(record.class_names[row.index]),
             "n": row.n,
             "recall": row.recall if row.n else None,
+            "variance": row.spread.variance if row.spread else None,
+            "sd": row.spread.sd if row.spread else None,
             "interval": row.interval,
         }
         for row in record.metrics.per_class
