@@ -63,9 +63,12 @@ def compare(paths: Sequence[Path], *, directory: RunDirectory | None = None) -> 
     first, *others = [read(path) for path in tqdm(paths, desc="evaluations", leave=False, disable=None)]
     for other in others:
         _require_alike(first, other)
+    settings = tuple(one.setting for one in (first, *others))
+    unknown = ", ".join(setting.name for setting in settings if setting.trainable is None)
     report = ComparisonReport(
-        settings=tuple(one.setting for one in (first, *others)),
+        settings=settings,
         comparisons=as_family([_compare(other, first) for other in others]),
+        notes=(f"No metrics.json tells how, and at what cost, this was reached: {unknown}.",) if unknown else (),
     )
     if directory is None:
         return report.headline()

@@ -24,7 +24,7 @@ class ComparisonReport(ComparisonRecord):
         lines = [first]
         for other, comparison in zip(others, self.comparisons, strict=True):
             lines += [other, *self._sentences(comparison)]
-        return "\n".join([*lines, self.comparisons[0].method])
+        return "\n".join([*lines, self.comparisons[0].method, *map(one_line, self.notes)])
 
     def _sentences(self, comparison: Comparison) -> Iterator[str]:
         interval = "no interval, as nothing shows its spread"

@@ -20,6 +20,7 @@ def html(record: ComparisonRecord) -> str:
             "strips": strips([_group(number, setting) for number, setting in enumerate(record.settings, start=1)]),
             "intervals_of": list(dict.fromkeys(setting.interval_of for setting in record.settings if setting.interval)),
             "method": method[0].upper() + method[1:],
+            "notes": [one_line(note) for note in record.notes],
             "alpha": f"{ALPHA:g}",
             "chart_frame": FRAME | {"right": WIDTH - EDGE},
         },

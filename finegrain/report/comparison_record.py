@@ -44,6 +44,8 @@ class ComparisonRecord:
     """M, at least two."""
     comparisons: tuple[Comparison, ...]
     """Of each later one with the first [M − 1]: a family."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know before trusting the numbers, one sentence each."""
 
     def adjusted(self) -> str:
         """How p values are adjusted, in short; empty for a single comparison."""

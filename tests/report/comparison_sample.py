@@ -35,8 +35,10 @@ def make_setting(number: int, name: str = "", **changes: Any) -> Setting:
     return Setting(**content | changes)
 
 
-def make_comparison(size: int = 3, names: tuple[str, ...] = (), **changes: Any) -> ComparisonReport:
+def make_comparison(
+    size: int = 3, names: tuple[str, ...] = (), notes: tuple[str, ...] = (), **changes: Any
+) -> ComparisonReport:
     """`changes` replace fields of every setting."""
     settings = [make_setting(at, names[at] if names else "", **changes) for at in range(size)]
     compared = [compare_folds(scores(at), scores(0), test_ratio=0.25) for at in range(1, size)]
-    return ComparisonReport(settings=tuple(settings), comparisons=as_family(compared))
+    return ComparisonReport(settings=tuple(settings), comparisons=as_family(compared), notes=notes)

@@ -69,11 +69,18 @@ def test_the_chart_has_a_strip_for_each_setting_and_a_dot_for_each_training():
 def test_the_page_asks_for_nothing_and_runs_no_name(size: int):
     plain, names = html(make_comparison(size)), HOSTILE[:size]
     asks_for_nothing(plain)
-    hostile = html(make_comparison(size, names, protocol=HOSTILE, interval_of=HOSTILE[0]))
+    hostile = html(make_comparison(size, names, HOSTILE, protocol=HOSTILE, interval_of=HOSTILE[0]))
     assert len(Page(hostile).having("script")) == len(Page(plain).having("script"))
     assert len(Page(hostile).having("img")) == 0
     assert "\x1b" not in hostile
     hostile.encode("utf-8")
+
+
+def test_what_to_know_before_trusting_is_told_on_the_page_and_in_the_terminal():
+    note = "No metrics.json tells how b was trained."
+    assert note in shown(notes=(note,))
+    assert make_comparison(notes=(note,)).headline().splitlines()[-1] == note
+    assert "Before trusting" not in shown()
 
 
 def test_the_page_is_written_and_the_headline_is_one_line_a_fact(tmp_path: Path):
