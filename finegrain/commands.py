@@ -14,6 +14,7 @@ from finegrain import config as configs
 from finegrain.ensembles.ensemble import ENSEMBLE, Ensemble, ensemble
 from finegrain.errors import ConfigError, OutputError, fault
 from finegrain.explain import Request, explain
+from finegrain.metrics.confidence import Promises
 from finegrain.models.summary import summary
 from finegrain.recipe import Recipe, evaluate, run
 from finegrain.repeated.compare import compare
@@ -45,12 +46,12 @@ class Command:
     """Whether it is about a training run that there is: the one in --out, or the newest."""
 
 
-def _train(recipe: Recipe, _: None, path: Path, resume: bool) -> str:
-    return run(recipe, directory=RunDirectory(path, resume=resume))
+def _train(recipe: Recipe, promises: Promises, path: Path, resume: bool) -> str:
+    return run(recipe, directory=RunDirectory(path, resume=resume), promises=promises)
 
 
-def _evaluate(recipe: Recipe, _: None, path: Path, __: bool) -> str:
-    return evaluate(recipe, directory=RunDirectory(path, resume=True))
+def _evaluate(recipe: Recipe, promises: Promises, path: Path, _: bool) -> str:
+    return evaluate(recipe, directory=RunDirectory(path, resume=True), promises=promises)
 
 
 def _explain(recipe: Recipe, request: Request, path: Path, _: bool) -> str:
@@ -82,8 +83,8 @@ def _lr_range(recipe: Recipe, sweep: Sweep, path: Path, resume: bool) -> str:
 
 
 COMMANDS = {
-    "train": Command(do=_train),
-    "evaluate": Command(do=_evaluate, of_run=True),
+    "train": Command(do=_train, settings=Promises),
+    "evaluate": Command(do=_evaluate, settings=Promises, of_run=True),
     "explain": Command(do=_explain, settings=Request, of_run=True),
     "features": Command(do=_features),
     "crossval": Command(do=_crossval, settings=Protocol),
