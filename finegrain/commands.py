@@ -14,11 +14,13 @@ from finegrain import config as configs
 from finegrain.ensembles.ensemble import ENSEMBLE, Ensemble, ensemble
 from finegrain.errors import ConfigError, OutputError, fault
 from finegrain.explain import Request, explain
+from finegrain.metrics.confidence import Promises
 from finegrain.models.summary import summary
 from finegrain.recipe import Recipe, evaluate, run
 from finegrain.repeated.compare import compare
 from finegrain.repeated.crossval import EVALUATION, Protocol, crossval
 from finegrain.repeated.learning_curve import CURVE, Sampling, learning_curve
+from finegrain.report.comparison import PAGE
 from finegrain.search.lr_range import Sweep, lr_range
 from finegrain.search.ranges import in_words, is_range, read_space
 from finegrain.search.tune import Search, tune
@@ -47,12 +49,12 @@ class Command:
     """Whether it is about a training run that there is: the one in --out, or the newest."""
 
 
-def _train(recipe: Recipe, _: None, path: Path, resume: bool) -> str:
-    return run(recipe, directory=RunDirectory(path, resume=resume))
+def _train(recipe: Recipe, promises: Promises, path: Path, resume: bool) -> str:
+    return run(recipe, directory=RunDirectory(path, resume=resume), promises=promises)
 
 
-def _evaluate(recipe: Recipe, _: None, path: Path, __: bool) -> str:
-    return evaluate(recipe, directory=RunDirectory(path, resume=True))
+def _evaluate(recipe: Recipe, promises: Promises, path: Path, _: bool) -> str:
+    return evaluate(recipe, directory=RunDirectory(path, resume=True), promises=promises)
 
 
 def _explain(recipe: Recipe, request: Request, path: Path, _: bool) -> str:
@@ -84,8 +86,8 @@ def _lr_range(recipe: Recipe, sweep: Sweep, path: Path, resume: bool) -> str:
 
 
 COMMANDS = {
-    "train": Command(do=_train),
-    "evaluate": Command(do=_evaluate, of_run=True),
+    "train": Command(do=_train, settings=Promises),
+    "evaluate": Command(do=_evaluate, settings=Promises, of_run=True),
     "explain": Command(do=_explain, settings=Request, of_run=True),
     "features": Command(do=_features, settings=Survey),
     "crossval": Command(do=_crossval, settings=Protocol),
@@ -108,16 +110,22 @@ def answer(words: Sequence[str], *, config: str | None, **options: Any) -> str:
         FinegrainError: The user's input is at fault.
     """
     if words[:1] == ["compare"]:
-        if any(options.values()):
-            given = ", ".join(name for name, value in options.items() if value)
-            raise ConfigError(
-                fault("compare takes no options", got=given, expected="directories", remedy="leave it out")
-            )
-        return compare([Path(word) for word in words[1:]])
+        return _compare([Path(word) for word in words[1:]], **options)
     if config is None:
         expected, remedy = "a Python file with config() -> Recipe", "name one of configs/"
         raise ConfigError(fault("--config is missing", got="none", expected=expected, remedy=remedy))
     return carry_out(configs.load(config), words, **options)
+
+
+def _compare(paths: Sequence[Path], *, out: Path | None = None, **others: Any) -> str:
+    if any(others.values()):
+        given = ", ".join(name for name, value in others.items() if value)
+        expected = "directories, and perhaps --out"
+        raise ConfigError(
+            fault("compare takes no options but --out", got=given, expected=expected, remedy="leave it out")
+        )
+    path = out or run_directory("compare", "", newest=False)
+    return compare(paths, directory=RunDirectory(path, resume=(path / PAGE).exists()))
 
 
 def carry_out(

@@ -14,7 +14,7 @@ from finegrain.engine.checkpoint import Course, read_course, read_json
 from finegrain.engine.evaluate import Predictions, predict
 from finegrain.errors import CheckpointError, fault
 from finegrain.metrics.classification import evaluate_predictions
-from finegrain.metrics.confidence import judge_confidence
+from finegrain.metrics.confidence import Promises, judge_confidence
 from finegrain.models.classifier import Classifier
 from finegrain.models.weights import load_folder
 from finegrain.report.gallery import surest_mistakes
@@ -68,6 +68,7 @@ def judge(
     val: Feed,
     test: Feed,
     notes: Sequence[str],
+    promises: Promises | None,
     runtime: Runtime,
     clock: Stopwatch,
 ) -> str:
@@ -81,6 +82,7 @@ def judge(
         val: Feeds `data.val` in its order.
         test: Feeds `data.test` in its order.
         notes: What a reader must know of the numbers, beside what the data says of itself.
+        promises: What confidence is to be worth; none: as `Promises` has it.
         runtime: Where and how to compute.
         clock: Holds the time spent so far, by phase.
 
@@ -101,7 +103,7 @@ def judge(
         class_names=data.class_names,
         val=evaluate_predictions(on_val.labels, on_val.probabilities),
         test=evaluate_predictions(on_test.labels, on_test.probabilities),
-        confidence=judge_confidence(val=on_val, test=on_test),
+        confidence=judge_confidence(val=on_val, test=on_test, promises=promises),
         predictions=on_test,
         test_evaluations=test_evaluations,
         parameters=Parameters(total=model.census().total, trainable=course.identity["trainable parameters"]),

@@ -31,6 +31,7 @@ from finegrain.features.probe import fit_probe
 from finegrain.features.views import evaluation_views
 from finegrain.judgement import REPORT, best_model, judge, judged
 from finegrain.losses.base import LossConfig
+from finegrain.metrics.confidence import Promises
 from finegrain.models.adapter_folder import save_adapter
 from finegrain.models.classifier import Classifier
 from finegrain.models.config import ModelConfig
@@ -107,10 +108,11 @@ class Feeds:
     test: Feed
 
 
-def run(recipe: Recipe, *, directory: RunDirectory) -> str:
+def run(recipe: Recipe, *, directory: RunDirectory, promises: Promises | None = None) -> str:
     """Train, evaluate once on the test split, write the report; return the result in one line.
 
-    A directory that holds checkpoints of this recipe is gone on with, from the newest.
+    A directory that holds checkpoints of this recipe is gone on with, from the newest. `promises` is for
+    `judgement.judge`.
     """
     clock = Stopwatch()
     with directory, device_faults():
@@ -126,12 +128,14 @@ def run(recipe: Recipe, *, directory: RunDirectory) -> str:
         if finished_before:
             return f"{recipe.name}: finished before, nothing is left to do\n{directory.path / REPORT}"
         best = best_model(directory, class_names=data.class_names, runtime=runtime, trust=recipe.model.trust)
-        result = judge_best(recipe, best, data=data, directory=directory, runtime=runtime, clock=clock)
+        result = judge_best(
+            recipe, best, data=data, directory=directory, promises=promises, runtime=runtime, clock=clock
+        )
         shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
         return result
 
 
-def evaluate(recipe: Recipe, *, directory: RunDirectory) -> str:
+def evaluate(recipe: Recipe, *, directory: RunDirectory, promises: Promises | None = None) -> str:
     """Judge the best model of a run again, on the run's own splits; the report counts one more test evaluation."""
     clock = Stopwatch()
     with directory, device_faults():
@@ -142,7 +146,7 @@ def evaluate(recipe: Recipe, *, directory: RunDirectory) -> str:
         with clock("data"):
             data = splits.build(recipe.data, table)
         course.require_same_splits(data.identity())
-        return judge_best(recipe, best, data=data, directory=directory, runtime=runtime, clock=clock)
+        return judge_best(recipe, best, data=data, directory=directory, promises=promises, runtime=runtime, clock=clock)
 
 
 def fit(
@@ -218,7 +222,14 @@ def training_feeds(
 
 
 def judge_best(
-    recipe: Recipe, best: Classifier, *, data: Data, directory: RunDirectory, runtime: Runtime, clock: Stopwatch
+    recipe: Recipe,
+    best: Classifier,
+    *,
+    data: Data,
+    directory: RunDirectory,
+    promises: Promises | None,
+    runtime: Runtime,
+    clock: Stopwatch,
 ) -> str:
     """Judge the best model of the run in `directory` on val and test, and write the report; see `judgement.judge`."""
     feeds = build_feeds(recipe, data=data, preprocessing=best.preprocessing, runtime=runtime)
@@ -230,6 +241,7 @@ def judge_best(
         val=feeds.val,
         test=feeds.test,
         notes=recipe.evaluation.notes(),
+        promises=promises,
         runtime=runtime,
         clock=clock,
     )

@@ -106,6 +106,22 @@ def test_a_wrong_value_is_refused(images: Path, tmp_path: Path, capsys, word: st
     assert part in refused(capsys, go(images, tmp_path / "run", "train", word))
 
 
+def test_accuracy_and_coverage_are_promised_as_asked(images: Path, tmp_path: Path, capsys):
+    out = tmp_path / "run"
+
+    def promised() -> tuple[float, float]:
+        found = json.loads((out / "metrics.json").read_text())["calibration"]
+        return found["wanted_accuracy"], found["sets"]["coverage"]
+
+    assert go(images, out, "train", "accuracy=0.8") == 0
+    assert promised() == (0.8, 0.9)
+    assert go(images, out, "evaluate", "accuracy=0.995", "coverage=0.5") == 0
+    assert promised() == (0.995, 0.5)
+    assert "accuracy is not allowed: got 1.0; expected a number > 0 and < 1" in refused(
+        capsys, go(images, out, "evaluate", "accuracy=1")
+    )
+
+
 def test_an_unknown_command_and_a_missing_config_are_refused(images: Path, tmp_path: Path, capsys):
     assert "no such command" in refused(capsys, go(images, tmp_path / "run", "trian"))
     assert "no such config file" in refused(capsys, main.main(["--config", str(tmp_path / "none.py")]))

@@ -23,6 +23,10 @@ from finegrain.metrics.statistics import (
 )
 
 Verdict = Literal["better", "no evidence", "worse"]
+Error = CrossedError | tuple[float, int]
+"""Of a difference: both parts, or one standard error with its degrees of freedom."""
+ALPHA = 0.05
+"""Level of every test."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,8 +38,6 @@ class McNemar:
     only_second: int
     p: float
     """Exact and two-sided: 2·P(X ≤ the smaller count), X binomial with probability 1/2; at most 1."""
-    mid_p: float
-    """`p` less P(X = the smaller count): nearer to the nominal level, seldom above it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,12 +52,22 @@ class Comparison:
     """Two-sided, of no difference; None where the data say nothing of it."""
     adjusted_p: float | None
     """`p`; in a family Holm's, which is what the verdict counts."""
-    smallest: float | None
-    """The smallest difference that had an 80 % chance to be shown at 5 %, by `smallest_detectable`; None as above."""
+    error: Error | None
+    """Of the difference; None as above."""
     method: str
     """The test and the interval, in words."""
+    family: int = 1
+    """How many comparisons are made together."""
 
-    def verdict(self, alpha: float = 0.05) -> Verdict:
+    @property
+    def smallest(self) -> float | None:
+        """The smallest difference that had an 80 % chance to be shown, by `smallest_detectable`; None as above.
+
+        In a family at Holm's strictest step, the level divided by its size: what every one of them can count on.
+        """
+        return None if self.error is None else smallest_detectable(self.error, alpha=ALPHA / self.family)
+
+    def verdict(self, alpha: float = ALPHA) -> Verdict:
         """Whether the first is better: never from the difference alone.
 
         `adjusted_p` must be at most `alpha`, and the interval, where there is one, must lie on one side of 0. "no
@@ -69,10 +81,9 @@ class Comparison:
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
-    """McNemar's test of two models on the same images (Psychometrika 1947), exact, and its mid-p.
+    """McNemar's test of two models on the same images (Psychometrika 1947), exact.
 
-    The mid-p is that of Fagerland, Lydersen & Laake, BMC Medical Research Methodology 2013. It speaks of these two
-    models on other images, not of another training.
+    It speaks of these two models on other images, not of another training.
 
     Args:
         first: Whether each image was recognised by the first model [N].
@@ -85,9 +96,8 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
     difference = _difference(first, second)
     only_first, only_second = int((difference > 0).sum()), int((difference < 0).sum())
     fewer, n = min(only_first, only_second), only_first + only_second
-    doubled = 2 * float(binom.cdf(fewer, n, 0.5))
-    mid_p = doubled - float(binom.pmf(fewer, n, 0.5))
-    return McNemar(only_first=only_first, only_second=only_second, p=min(1.0, doubled), mid_p=min(1.0, mid_p))
+    p = min(1.0, 2 * float(binom.cdf(fewer, n, 0.5)))
+    return McNemar(only_first=only_first, only_second=only_second, p=p)
 
 
 def corrected_t_test(differences: Numbers, *, test_ratio: float) -> float | None:
@@ -129,15 +139,14 @@ def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
     return tuple(None if p is None else float(a) for p, a in zip(p_values, adjusted, strict=True))
 
 
-def smallest_detectable(error: CrossedError | tuple[float, int], *, alpha: float = 0.05, power: float = 0.8) -> float:
+def smallest_detectable(error: Error, *, alpha: float = ALPHA, power: float = 0.8) -> float:
     """The smallest true difference that a two-sided test at level `alpha` shows with probability `power`.
 
     (t_{1 − alpha/2} + t_{power})·standard error (Bloom, Evaluation Review 1995). It depends on the precision that was
     reached, not on the difference that was seen.
 
     Args:
-        error: Of the difference: both parts, or one standard error with its degrees of freedom, above 0 (infinity for
-            the normal distribution). The result has its unit.
+        error: Above 0; infinite degrees of freedom are the normal distribution's. The result has its unit.
         alpha: Level of the test, in (0, 1).
         power: In (0, 1).
 
@@ -169,10 +178,12 @@ def compare_models(
         NumericsError: NaN among them.
     """
     difference = matching(_difference(first, second), labels)
-    return _comparison(
+    p = mcnemar(first, second).p
+    return Comparison(
         difference=float(difference.mean()),
         interval=bootstrap_interval(difference, labels, seed=seed),
-        p=mcnemar(first, second).p,
+        p=p,
+        adjusted_p=p,
         error=crossed_error(difference[None], labels),
         method="one training each: McNemar's exact test, paired bootstrap over images stratified by class",
     )
@@ -202,10 +213,12 @@ def compare_runs(first: NDArray[np.bool_], second: NDArray[np.bool_], labels: ND
     error = crossed_error(difference, labels) if len(difference) > 1 else None
     mean = float(difference.mean())
     unchanged = len(difference) > 1 and not difference.any()
-    return _comparison(
+    p = error.p_value(mean) if error else 1.0 if unchanged else None
+    return Comparison(
         difference=mean,
         interval=crossed_interval(difference, labels),
-        p=error.p_value(mean) if error else 1.0 if unchanged else None,
+        p=p,
+        adjusted_p=p,
         error=error,
         method=f"{len(difference)} trainings each: paired t-test, runs and images both samples (Cochran & Cox 1957)",
     )
@@ -225,36 +238,23 @@ def compare_folds(first: Numbers, second: Numbers, *, test_ratio: float) -> Comp
     """
     difference = _difference(first, second)
     error = corrected_standard_error(difference, test_ratio=test_ratio)
-    return _comparison(
+    p = corrected_t_test(difference, test_ratio=test_ratio)
+    return Comparison(
         difference=float(difference.mean()),
         interval=corrected_t_interval(difference, test_ratio=test_ratio),
-        p=corrected_t_test(difference, test_ratio=test_ratio),
+        p=p,
+        adjusted_p=p,
         error=None if error is None else (error, difference.size - 1),
         method=f"{difference.size} cells: corrected resampled t-test (Nadeau & Bengio 2003), a heuristic",
     )
 
 
 def as_family(comparisons: Sequence[Comparison]) -> tuple[Comparison, ...]:
-    """The same comparisons with p values adjusted by Holm for being made together; intervals stay those of one."""
+    """The same comparisons, adjusted by Holm for being made together; intervals stay those of one."""
     adjusted = holm([comparison.p for comparison in comparisons])
-    return tuple(dataclasses.replace(c, adjusted_p=p) for c, p in zip(comparisons, adjusted, strict=True))
-
-
-def _comparison(
-    *,
-    difference: float,
-    interval: Interval | None,
-    p: float | None,
-    error: CrossedError | tuple[float, int] | None,
-    method: str,
-) -> Comparison:
-    return Comparison(
-        difference=difference,
-        interval=interval,
-        p=p,
-        adjusted_p=p,
-        smallest=smallest_detectable(error) if error else None,
-        method=method,
+    return tuple(
+        dataclasses.replace(comparison, adjusted_p=p, family=len(comparisons))
+        for comparison, p in zip(comparisons, adjusted, strict=True)
     )
 
 

@@ -1,12 +1,13 @@
 """What the confidence of one model is worth: fitted on val, judged on test."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
+from finegrain.config import Range
 from finegrain.metrics.calibration import (
     ReliabilityBin,
     as_logits,
@@ -28,10 +29,15 @@ from finegrain.metrics.selection import (
     threshold_for,
 )
 
-WANTED_ACCURACY = 0.95
-"""Share of the answers from the threshold on that must be right."""
-WANTED_COVERAGE = 0.9
-"""Share of the images whose set of classes must hold the true one."""
+
+@dataclass(kw_only=True, slots=True)
+class Promises:
+    """What val is to promise of further images."""
+
+    accuracy: Annotated[float, Range(above=0, below=1)] = 0.95
+    """Share of the answers from the threshold on that must be right."""
+    coverage: Annotated[float, Range(above=0, below=1)] = 0.9
+    """Share of the images whose set of classes must hold the true one."""
 
 
 class Predictions(Protocol):
@@ -94,32 +100,40 @@ class Confidence:
     """Share of wrong answers on test where only the surest are given, at `selection.COVERAGES`."""
     aurc: float
     """Area under the curve of all risks; see `selection.RiskCoverage`."""
+    wanted_accuracy: float
+    """Share of the answers from the threshold on that must be right."""
     threshold: Threshold | None
-    """For `WANTED_ACCURACY`; None where val cannot promise it from any confidence on."""
+    """For `wanted_accuracy`; None where val cannot promise it from any confidence on."""
     answered: Answered | None
     """What it does on test; None where there is none, or none of the images is answered."""
     sets: ConformalSets
-    """For `WANTED_COVERAGE`."""
+    """For the wanted coverage, which they hold."""
     set_quality: SetQuality
     """What they do on test."""
 
 
-def judge_confidence(*, val: Predictions, test: Predictions) -> Confidence:
+def judge_confidence(*, val: Predictions, test: Predictions, promises: Promises | None = None) -> Confidence:
     """Fit temperature, threshold and sets on `val`, and see on `test` what they are worth.
 
     The promises of threshold and sets hold for val images that no choice was made on. Where val also chose the epoch,
     they are approximate; test shows how far they hold.
 
+    Args:
+        val: What is fitted on.
+        test: What the fitted is judged on.
+        promises: What is wanted; none: the defaults.
+
     Raises:
         DataError: A split has no image, or a label outside [0, K).
         NumericsError: A probability that is not finite.
     """
+    wanted = promises or Promises()
     on_val, on_test = (checked_probabilities(split.labels, split.probabilities) for split in (val, test))
     temperature = fit_temperature(val.labels, as_logits(on_val))
     confidences, hits = on_test.max(axis=1), on_test.argmax(axis=1) == test.labels
     curve = risk_coverage(confidences, hits)
-    threshold = threshold_for(WANTED_ACCURACY, on_val.max(axis=1), on_val.argmax(axis=1) == val.labels)
-    sets = fit_conformal(val.labels, on_val, coverage=WANTED_COVERAGE)
+    threshold = threshold_for(wanted.accuracy, on_val.max(axis=1), on_val.argmax(axis=1) == val.labels)
+    sets = fit_conformal(val.labels, on_val, coverage=wanted.coverage)
     return Confidence(
         val_images=len(val.labels),
         temperature=temperature,
@@ -127,6 +141,7 @@ def judge_confidence(*, val: Predictions, test: Predictions) -> Confidence:
         test=_scaling(test.labels, on_test, temperature),
         risk=curve.read_off(),
         aurc=curve.aurc,
+        wanted_accuracy=wanted.accuracy,
         threshold=threshold,
         answered=None if threshold is None else _answered(hits, confidences >= threshold.confidence),
         sets=sets,

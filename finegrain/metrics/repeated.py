@@ -63,6 +63,8 @@ class ClassScore:
     """Images of the class that were judged."""
     recall: float
     """Mean over the seeds."""
+    spread: Spread | None
+    """Of the recalls in the cells that judged an image of the class; None where none did."""
     interval: Interval
     """Wilson, 95 %, for n images recognised at this rate."""
 
@@ -142,7 +144,7 @@ def summarise(judged: Sequence[Judged], *, num_classes: int, draws: int = 10_000
         risk=_mean_risk(judged),
         of_images=bootstrap_interval(hits.mean(0), labels, draws=draws),
         of_both=_of_both(hits, labels, draws),
-        per_class=_per_class(hits, labels, num_classes),
+        per_class=_per_class(cells, hits, labels, num_classes),
         confusion=np.sum([cell.confusion for cell in cells], axis=0),
         confused=_confused([cell.confusion for cell in cells]),
     )
@@ -197,14 +199,25 @@ def _of_both(hits: NDArray[np.bool_], labels: NDArray[np.int64], draws: int) -> 
     return hierarchical_bootstrap(hits, labels, draws=draws)
 
 
-def _per_class(hits: NDArray[np.bool_], labels: NDArray[np.int64], num_classes: int) -> tuple[ClassScore, ...]:
+def _per_class(
+    cells: Sequence[ClassificationMetrics], hits: NDArray[np.bool_], labels: NDArray[np.int64], num_classes: int
+) -> tuple[ClassScore, ...]:
     rates = hits.mean(0)
     found = []
     for index in range(num_classes):
         of_class = rates[labels == index]
         n, right = len(of_class), float(of_class.sum())
         recall = right / n if n else 0.0
-        found.append(ClassScore(index=index, n=n, recall=recall, interval=wilson(round(right), n)))
+        recalls = np.array([row.recall for row in (cell.per_class[index] for cell in cells) if row.n])
+        found.append(
+            ClassScore(
+                index=index,
+                n=n,
+                recall=recall,
+                spread=spread(recalls) if n else None,
+                interval=wilson(round(right), n),
+            )
+        )
     return tuple(found)
 
 

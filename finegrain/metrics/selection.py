@@ -55,7 +55,8 @@ class Threshold:
 class ConformalSets:
     """The rule that gives every image a set of classes."""
 
-    method: Literal["lac", "aps"]
+    method: Literal["lac"] = "lac"
+    """Name of the score, 1 − p, in metrics.json."""
     coverage: float
     """Promised share of further images whose set holds the true class."""
     limit: float
@@ -63,7 +64,7 @@ class ConformalSets:
 
     def sets(self, probabilities: Probabilities) -> NDArray[np.bool_]:
         """The classes in each image's set [N, K]; the most probable always is, which only adds coverage."""
-        chosen: NDArray[np.bool_] = _scores(probabilities, self.method) <= self.limit
+        chosen: NDArray[np.bool_] = _scores(probabilities) <= self.limit
         chosen[np.arange(len(chosen)), np.argmax(probabilities, axis=1)] = True
         return chosen
 
@@ -166,26 +167,17 @@ def threshold_for(
     return found
 
 
-def fit_conformal(
-    labels: NDArray[np.int64],
-    probabilities: Probabilities,
-    *,
-    coverage: float = 0.9,
-    method: Literal["lac", "aps"] = "lac",
-) -> ConformalSets:
+def fit_conformal(labels: NDArray[np.int64], probabilities: Probabilities, *, coverage: float = 0.9) -> ConformalSets:
     """Split-conformal prediction sets: on further images like these, the set holds the true class that often.
 
     The limit is the ⌈(N + 1)·coverage⌉-th smallest score of the true classes, so the promise holds for any N, on
     average over val splits and images, not for each class (Vovk, Gammerman & Shafer, "Algorithmic learning in a random
-    world", 2005). `lac` scores 1 − p and gives the smallest sets (Sadinle, Lei & Wasserman, JASA 2019); `aps` scores
-    the sum of the probabilities down to the class, without randomisation, which promises too much rather than too
-    little, and gives hard images larger sets (Romano, Sesia & Candès, NeurIPS 2020).
+    world", 2005). The score is 1 − p, which gives the smallest sets (Sadinle, Lei & Wasserman, JASA 2019).
 
     Args:
         labels: True class indices of the val images [N], images that neither trained nor chose the model.
         probabilities: Of the same images [N, K].
         coverage: In (0, 1).
-        method: The score.
 
     Raises:
         DataError: No image, or a label outside [0, K).
@@ -193,12 +185,10 @@ def fit_conformal(
         ValueError: A coverage outside (0, 1).
     """
     require_confidence(coverage)
-    scores = _scores(checked_probabilities(labels, probabilities), method)
+    scores = _scores(checked_probabilities(labels, probabilities))
     true = np.sort(scores[np.arange(len(labels)), labels])
     rank = math.ceil((len(true) + 1) * coverage - 1e-9)  # Rounding must not raise the rank.
-    return ConformalSets(
-        method=method, coverage=coverage, limit=float(true[rank - 1]) if rank <= len(true) else math.inf
-    )
+    return ConformalSets(coverage=coverage, limit=float(true[rank - 1]) if rank <= len(true) else math.inf)
 
 
 def set_quality(labels: NDArray[np.int64], sets: NDArray[np.bool_]) -> SetQuality:
@@ -216,13 +206,8 @@ def set_quality(labels: NDArray[np.int64], sets: NDArray[np.bool_]) -> SetQualit
     )
 
 
-def _scores(probabilities: Probabilities, method: Literal["lac", "aps"]) -> NDArray[np.float64]:
+def _scores(probabilities: Probabilities) -> NDArray[np.float64]:
     """How badly each class fits each image [N, K]."""
     exact: NDArray[np.float64] = np.array(probabilities, dtype=np.float64)
     exact /= exact.sum(axis=1, keepdims=True)
-    if method == "lac":
-        return 1 - exact
-    order = np.argsort(-exact, axis=1, kind="stable")
-    scores = np.empty_like(exact)
-    np.put_along_axis(scores, order, np.cumsum(np.take_along_axis(exact, order, axis=1), axis=1), axis=1)
-    return scores
+    return 1 - exact

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from finegrain.errors import DataError, NumericsError, fault
-from finegrain.metrics.intervals import wilson
 
 Interval = tuple[float, float]
 """Lower and upper end."""
@@ -93,30 +92,6 @@ def corrected_t_interval(scores: Numbers, *, test_ratio: float, confidence: floa
         return None
     mean, half = float(np.mean(scores)), error * float(student.ppf((1 + confidence) / 2, np.size(scores) - 1))
     return mean - half, mean + half
-
-
-def per_class_intervals(
-    hits: NDArray[np.bool_], labels: NDArray[np.int64], *, num_classes: int, confidence: float = 0.95
-) -> tuple[Interval, ...]:
-    """Wilson's interval of each class's recall; (0, 1) for a class without images.
-
-    Args:
-        hits: Whether each image was recognised [N].
-        labels: True class indices [N], in [0, num_classes).
-        num_classes: How many intervals to give.
-        confidence: Coverage of each interval, in (0, 1); not of all together.
-
-    Raises:
-        DataError: No images, or not as many labels.
-        NumericsError: NaN among the hits.
-        ValueError: A label outside the classes.
-    """
-    right_or_wrong = matching(hits, labels)
-    if labels.min() < 0 or labels.max() >= num_classes:
-        raise ValueError(f"labels from {labels.min()} to {labels.max()}, not of {num_classes} classes")
-    counts = np.bincount(labels, minlength=num_classes)
-    right = np.bincount(labels[right_or_wrong > 0], minlength=num_classes)
-    return tuple(wilson(int(k), int(n), confidence) for k, n in zip(right, counts, strict=True))
 
 
 def bootstrap_interval(

@@ -1,20 +1,23 @@
 """The command `compare`: finished evaluations of the same images, each against the first, with a verdict."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from finegrain.engine.checkpoint import read_course
 from finegrain.errors import CheckpointError, ConfigError, DataError, fault
 from finegrain.metrics.comparison import Comparison, as_family, compare_folds, compare_models, compare_runs
 from finegrain.repeated.cells import CONTENTS
 from finegrain.repeated.crossval import EVALUATION, read_finished
-from finegrain.report.format import percent
+from finegrain.repeated.settings import setting_of_cells, setting_of_run
+from finegrain.report.comparison import ComparisonReport
+from finegrain.report.comparison_record import Setting
 from finegrain.storage import RunDirectory
 
 _PREDICTIONS = "predictions.csv"
@@ -42,15 +45,16 @@ class Finished:
     kind: Literal["run", "folds", "test"]
     """A single run; a k-fold; several seeds on the dataset's own test split."""
     cells: tuple[Judgements, ...]
-
-    @property
-    def accuracy(self) -> float:
-        """Mean top-1 over the cells."""
-        return float(np.mean([cell.hits.mean() for cell in self.cells]))
+    setting: Setting
+    """What is told of it beside the verdict."""
 
 
-def compare(paths: Sequence[Path]) -> str:
+def compare(paths: Sequence[Path], *, directory: RunDirectory | None = None) -> str:
     """Compare the later directories with the first; return what to print.
+
+    Args:
+        paths: Two or more.
+        directory: Takes a page of all figures; none: nothing is written.
 
     Raises:
         CheckpointError: A directory holds no finished evaluation, or a damaged one.
@@ -60,16 +64,29 @@ def compare(paths: Sequence[Path]) -> str:
     if len(paths) < 2:
         expected, remedy = "two or more run directories", "name the one to compare with first"
         raise ConfigError(fault("nothing to compare", got=len(paths), expected=expected, remedy=remedy))
-    first, *others = [read(path) for path in paths]
+    first, *others = [read(path) for path in tqdm(paths, desc="evaluations", leave=False, disable=None)]
     for other in others:
         _require_alike(first, other)
-    found = as_family([_compare(other, first) for other in others])
-    lines = [f"{first.path}: top-1 {percent(first.accuracy)}"]
-    for other, comparison in zip(others, found, strict=True):
-        lines += [f"{other.path}: top-1 {percent(other.accuracy)}", *_sentences(comparison, family=len(found))]
-    unknown = [str(one.path) for one in (first, *others) if any(cell.contents is None for cell in one.cells)]
-    notes = [f"Known by name alone, not by content: the images of {', '.join(unknown)}."] if unknown else []
-    return "\n".join([*lines, found[0].method, *notes])
+    settings = tuple(one.setting for one in (first, *others))
+    report = ComparisonReport(
+        settings=settings,
+        comparisons=as_family([_compare(other, first) for other in others]),
+        notes=tuple(_notes((first, *others))),
+    )
+    if directory is None:
+        return report.headline()
+    with directory:
+        return f"{report.headline()}\n{report.write(directory.path)}"
+
+
+def _notes(compared: Sequence[Finished]) -> Iterator[str]:
+    """What is not known of some."""
+    costless = ", ".join(one.setting.name for one in compared if one.setting.trainable is None)
+    if costless:
+        yield f"No metrics.json tells how, and at what cost, this was reached: {costless}."
+    by_name = ", ".join(str(one.path) for one in compared if any(cell.contents is None for cell in one.cells))
+    if by_name:
+        yield f"Known by name alone, not by content: the images of {by_name}."
 
 
 def read(path: Path) -> Finished:
@@ -81,8 +98,8 @@ def read(path: Path) -> Finished:
     if (path / EVALUATION).exists():
         return _read_cells(path)
     if (path / _PREDICTIONS).exists():
-        found = replace(_read_predictions(path / _PREDICTIONS), contents=_contents(path))
-        return Finished(path=path, kind="run", cells=(found,))
+        cell = replace(_read_predictions(path / _PREDICTIONS), contents=_contents(path))
+        return Finished(path=path, kind="run", cells=(cell,), setting=setting_of_run(path, cell.hits))
     raise CheckpointError(
         fault(
             f"{path} holds no finished evaluation",
@@ -132,7 +149,8 @@ def _read_cells(path: Path) -> Finished:
                 contents=result.hashes.get(CONTENTS),
             )
         )
-    return Finished(path=path, kind=identity["on"], cells=tuple(cells))
+    setting = setting_of_cells(path, [result.judged for result in results.values()], num_classes=len(names))
+    return Finished(path=path, kind=identity["on"], cells=tuple(cells), setting=setting)
 
 
 def _require_alike(first: Finished, other: Finished) -> None:
@@ -169,15 +187,3 @@ def _compare(other: Finished, first: Finished) -> Comparison:
     ratio = max(float(np.mean([len(c.paths) / (c.trained_images or 1) for c in one.cells])) for one in (first, other))
     accuracies = [np.array([cell.hits.mean() for cell in one.cells]) for one in (other, first)]
     return compare_folds(*accuracies, test_ratio=ratio)
-
-
-def _sentences(comparison: Comparison, *, family: int) -> list[str]:
-    interval = "no interval, as nothing shows its spread"
-    if comparison.interval is not None:
-        interval = " to ".join(f"{100 * end:+.2f}" for end in comparison.interval)
-    p = "p unknown" if comparison.adjusted_p is None else f"p = {comparison.adjusted_p:.2g}"
-    holm = f" (Holm, {family} comparisons)" if family > 1 else ""
-    lines = [f"  {comparison.verdict()}: {100 * comparison.difference:+.2f} points ({interval}), {p}{holm}"]
-    if comparison.smallest is not None:
-        lines.append(f"  a difference of {100 * comparison.smallest:.2f} points would have been shown 4 times in 5")
-    return lines

@@ -1,7 +1,7 @@
 """What a model's confidence is worth, in words."""
 
 from finegrain.metrics.calibration import TEMPERATURES
-from finegrain.metrics.confidence import WANTED_ACCURACY, Confidence
+from finegrain.metrics.confidence import Confidence
 from finegrain.report.format import count, decimal, interval, percent
 
 
@@ -33,7 +33,7 @@ def _temperature(confidence: Confidence) -> str:
 
 
 def _threshold(confidence: Confidence) -> str:
-    threshold, answered, wanted = confidence.threshold, confidence.answered, percent(WANTED_ACCURACY, 0)
+    threshold, answered, wanted = confidence.threshold, confidence.answered, _share(confidence.wanted_accuracy)
     if threshold is None:
         return (
             f"Validation, {count(confidence.val_images)} images, cannot promise of any confidence that {wanted} of "
@@ -53,7 +53,7 @@ def _threshold(confidence: Confidence) -> str:
 
 def _sets(confidence: Confidence) -> str:
     sets, quality = confidence.sets, confidence.set_quality
-    promised = f"hold the true class in {percent(sets.coverage, 0)}"
+    promised = f"hold the true class in {_share(sets.coverage)}"
     if sets.limit > 1:
         return (
             f"Validation, {count(confidence.val_images)} images, is too small to promise that sets of classes "
@@ -64,3 +64,8 @@ def _sets(confidence: Confidence) -> str:
         f"sets of classes {promised}: so validation promises. Of test, {percent(quality.coverage)} do "
         f"({interval(quality.interval)}), with {decimal(quality.mean_size, 2)} classes on average."
     )
+
+
+def _share(wanted: float) -> str:
+    """As it was asked for: 0.995 is not 100 %."""
+    return f"{100 * wanted:g}\N{NBSP}%"

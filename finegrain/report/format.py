@@ -16,6 +16,11 @@ def points(fraction: float | None, digits: int = 1) -> str:
     return MISSING if fraction is None else f"{100 * fraction:.{digits}f}"
 
 
+def signed(fraction: float | None) -> str:
+    """A difference of fractions in percentage points with its sign: -0.0125 → `-1.25`."""
+    return MISSING if fraction is None else f"{100 * fraction:+.2f}"
+
+
 def interval(ends: tuple[float, float] | None, digits: int = 1) -> str:
     """Two fractions in [0, 1] as per cent: (0.905, 0.926) → `90.5–92.6`."""
     return MISSING if ends is None else f"{100 * ends[0]:.{digits}f}–{100 * ends[1]:.{digits}f}"

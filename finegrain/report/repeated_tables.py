@@ -52,6 +52,11 @@ def epochs(record: RepeatedRecord, index: int) -> int:
     return len(record.histories[index]) if record.histories else 0
 
 
+def _images_per_second(record: RepeatedRecord) -> float | None:
+    seconds = sum(record.seconds)
+    return sum(images_seen(record, index) for index in range(len(record.judged))) / seconds if seconds > 0 else None
+
+
 def metrics_json(record: RepeatedRecord) -> str:
     """The evaluation's numbers as JSON: fractions in [0, 1], seconds, bytes; what is not known is null."""
     metrics = record.metrics
@@ -68,6 +73,7 @@ def metrics_json(record: RepeatedRecord) -> str:
         "parameters": {"total": record.parameters.total, "trainable": record.parameters.trainable},
         "seconds": sum(record.seconds),
         "seconds_by_cell": list(record.seconds),
+        "images_per_second": _images_per_second(record),
         "peak_memory_bytes": record.peak_memory_bytes,
         "splits": [dict(hashes) for hashes in record.hashes],
         "protocol": [one_line(sentence) for sentence in record.protocol],
@@ -84,6 +90,7 @@ def _score(record: RepeatedRecord, name: str) -> Mapping[str, Any] | None:
         return None
     written = {
         "mean": score.spread.mean,
+        "variance": score.spread.variance,
         "sd": score.spread.sd,
         "cells": [getattr(cell, name) for cell in record.metrics.cells],
         "interval_training": score.of_training,
@@ -100,6 +107,8 @@ def _per_class(record: RepeatedRecord) -> list[dict[str, Any]]:
             "name": one_line(record.class_names[row.index]),
             "n": row.n,
             "recall": row.recall if row.n else None,
+            "variance": row.spread.variance if row.spread else None,
+            "sd": row.spread.sd if row.spread else None,
             "interval": row.interval,
         }
         for row in record.metrics.per_class

@@ -30,6 +30,7 @@ def metrics_json(record: Record) -> str:
         "parameters": {"total": record.parameters.total, "trainable": record.parameters.trainable},
         "seconds": sum(record.seconds.values()),
         "seconds_by_phase": dict(record.seconds),
+        "images_per_second": _images_per_second(record),
         "peak_memory_bytes": record.peak_memory_bytes,
         "splits": {name: {"count": s.count, "sha256": s.sha256} for name, s in record.splits.items()},
         "dropped": [{"path": one_line(path), "reason": one_line(reason)} for path, reason in record.dropped],
@@ -37,6 +38,14 @@ def metrics_json(record: Record) -> str:
         "environment": {key: one_line(value) for key, value in record.environment.items()},
     }
     return json_text(content)
+
+
+def _images_per_second(record: Record) -> float | None:
+    """As `repeated_tables.images_seen` counts: those trained on, once an epoch, and those judged."""
+    seconds, train = sum(record.seconds.values()), record.splits.get("train")
+    if train is None or not seconds > 0:
+        return None
+    return (train.count * max(len(record.history), 1) + record.test.n) / seconds
 
 
 def history_csv(history: Sequence[Mapping[str, float]]) -> str:

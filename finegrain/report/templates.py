@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from finegrain.report.escape import markdown, one_line
-from finegrain.report.format import count, decimal, duration, interval, percent, points, size
+from finegrain.report.format import count, decimal, duration, interval, percent, points, signed, size
 
 
 def render(template: str, content: Mapping[str, Any]) -> str:
@@ -38,6 +38,7 @@ def _environment() -> jinja2.Environment:
         "percent": percent,
         "interval": interval,
         "points": points,
+        "signed": signed,
         "decimal": decimal,
         "count": count,
         "duration": duration,

@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss
 
 from finegrain.errors import NumericsError
 from finegrain.metrics.calibration import as_logits, brier, ece, fit_temperature, reliability, scale
-from finegrain.metrics.confidence import Calibration, judge_confidence
+from finegrain.metrics.confidence import Calibration, Promises, judge_confidence
 from finegrain.metrics.intervals import wilson
 from finegrain.metrics.selection import fit_conformal, risk_coverage, set_quality, threshold_for
 
@@ -48,6 +48,20 @@ def test_everything_is_fitted_on_val_alone() -> None:
     assert found.threshold == threshold_for(0.95, VAL.confidences, VAL.hits)
     assert found.sets == fit_conformal(VAL.labels, VAL.probabilities, coverage=0.9)
     assert found.val_images == 600
+
+
+def test_another_promise_moves_threshold_and_sets_and_nothing_else() -> None:
+    plain, asked = (
+        judge_confidence(val=VAL, test=TEST, promises=promises)
+        for promises in (None, Promises(accuracy=0.8, coverage=0.7))
+    )
+    assert (plain.wanted_accuracy, asked.wanted_accuracy) == (0.95, 0.8)
+    expected = threshold_for(0.8, VAL.confidences, VAL.hits)
+    assert asked.threshold == replace(expected, confidence=pytest.approx(expected.confidence))
+    assert asked.threshold.confidence < plain.threshold.confidence
+    assert asked.sets == fit_conformal(VAL.labels, VAL.probabilities, coverage=0.7)
+    assert asked.set_quality.mean_size < plain.set_quality.mean_size
+    assert (asked.temperature, asked.risk) == (plain.temperature, plain.risk)
 
 
 def test_both_splits_are_judged_before_and_after_the_temperature() -> None:

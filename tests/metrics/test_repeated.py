@@ -121,9 +121,19 @@ def test_recall_of_a_class_is_the_mean_over_the_seeds() -> None:
     assert all(row.interval[0] <= row.recall <= row.interval[1] for row in rows)
 
 
+def test_recall_of_a_class_scatters_over_the_cells_that_judged_it() -> None:
+    rows = summarise(HALVES, num_classes=CLASSES, draws=100).per_class
+    assert [row.spread.variance for row in rows] == pytest.approx([1 / 4, 1 / 3, 0])  # of 1, 0, 1, 1, and 1, 0, 0, 1
+    assert [row.spread.sd for row in rows] == pytest.approx([1 / 2, math.sqrt(1 / 3), 0])
+    uneven = (cell(0, 0, {"a": (0, 0), "b": (0, 1)}), cell(0, 1, {"c": (1, 1), "d": (1, 2), "e": (0, 0)}))
+    first, second, _ = summarise(uneven, num_classes=CLASSES, draws=100).per_class
+    assert (first.spread.n, first.spread.variance) == (2, pytest.approx(1 / 8))
+    assert (second.spread.n, second.spread.sd) == (1, None)
+
+
 def test_a_class_without_images_has_no_recall_and_every_interval() -> None:
     row = summarise([cell(0, 0, {"a": (0, 0), "c": (1, 1)})], num_classes=CLASSES, draws=100).per_class[2]
-    assert (row.n, row.recall, row.interval) == (0, 0.0, (0.0, 1.0))
+    assert (row.n, row.recall, row.spread, row.interval) == (0, 0.0, None, (0.0, 1.0))
 
 
 def test_pairs_are_ordered_by_cells_then_by_count() -> None:

@@ -10,7 +10,6 @@ from finegrain.metrics.statistics import (
     corrected_standard_error,
     corrected_t_interval,
     hierarchical_bootstrap,
-    per_class_intervals,
     spread,
     strata_of,
 )
@@ -94,13 +93,6 @@ def test_corrected_interval_covers_and_the_naive_does_not() -> None:
 def test_ratios_that_are_none(ratio: float) -> None:
     with pytest.raises(ValueError, match="no ratio"):
         corrected_standard_error(SCORES, test_ratio=ratio)
-
-
-def test_per_class_intervals_are_wilsons() -> None:
-    hits, labels = np.array([True, False, True, True]), np.array([0, 0, 0, 2])
-    assert per_class_intervals(hits, labels, num_classes=4) == (wilson(2, 3), (0.0, 1.0), wilson(1, 1), (0.0, 1.0))
-    with pytest.raises(ValueError, match="labels from 0 to 2, not of 2 classes"):
-        per_class_intervals(hits, labels, num_classes=2)
 
 
 def test_strata_are_classes_but_none_of_one_image() -> None:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from parsed_page import Page
 
 import main
-from finegrain.errors import ConfigError, DataError
+from finegrain.errors import CheckpointError, ConfigError, DataError
 from finegrain.metrics.repeated import Judged
 from finegrain.repeated.cells import Cell, CellFiles, CellResult
 from finegrain.repeated.compare import _compare, compare, read
@@ -86,6 +87,8 @@ def test_a_family_is_adjusted(tmp_path: Path):
     alone, together = compare(runs[:2]), compare(runs)
     assert "Holm" not in alone
     assert together.count("(Holm, 2 comparisons)") == 2
+    assert "strictest step" not in alone
+    assert together.count("4 times in 5, by Holm's strictest step (p ≤ 0.05/2)") == 2
 
 
 def test_the_order_turns_the_sign_and_nothing_else(tmp_path: Path):
@@ -120,7 +123,10 @@ def test_unlike_things_are_not_compared(tmp_path: Path):
         compare([write_run(tmp_path / "x", right=5), write_run(tmp_path / "y", right=5, images=50)])
 
 
-def test_what_is_no_finished_evaluation_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_what_is_no_finished_evaluation_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
     whole = write_evaluation(tmp_path / "whole", right=0.9)
     part = write_evaluation(tmp_path / "part", right=0.8)
     next((part / "cells").iterdir()).unlink()
@@ -173,6 +179,76 @@ def test_a_foreign_table_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().err
     assert "predictions.csv holds no predictions: " in shown
     assert FOREIGN[content] in shown
+
+
+METRICS = {
+    "test": {"macro_f1": 0.512, "auroc": 0.7654}, "splits": {"train": {"count": 1234}}, "kept_epoch": 6,
+    "test_evaluations": 2, "parameters": {"trainable": 102_600}, "seconds": 61.5, "images_per_second": 1234.4,
+    "peak_memory_bytes": 1_610_612_736, "notes": ["The dataset names no groups."],
+}  # fmt: skip
+
+
+def page_of(folder: Path) -> str:
+    return Page((folder / "compare.html").read_text(encoding="utf-8")).text.replace("\N{NBSP}", " ")
+
+
+def test_a_page_of_two_runs_tells_figures_and_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    runs = [write_run(tmp_path / "a", right=30), write_run(tmp_path / "b", right=55)]
+    (runs[0] / "metrics.json").write_text(json.dumps(METRICS))
+    words = ["compare", *map(str, runs), "--out", str(tmp_path / "page")]
+    assert main.main(words) == main.main(words) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "page" / "compare.html")
+    text = page_of(tmp_path / "page")
+    for expected in (
+        "50.0 % 37.7–62.3 51.2 % 0.7654 102,600 1 min 02 s 1.50 GiB 1,234", "91.7 %", "better +41.67", "McNemar",
+        "One training on 1,234 images, judged on 60 test images.", "The model of epoch 6 was kept.",
+        "Its test split was looked at 2 times.", "The dataset names no groups.",
+        "One training, judged on 60 test images.", f"this was reached: {runs[1]}.",
+    ):  # fmt: skip
+        assert expected in text, expected
+
+
+@pytest.mark.parametrize("on", ["folds", "test"])
+def test_a_page_of_evaluations_is_written_without_being_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on: str
+):
+    monkeypatch.chdir(tmp_path)
+    settings = [write_evaluation(tmp_path / name, right=right, on=on) for name, right in (("a", 0.55), ("b", 0.97))]
+    (settings[1] / "metrics.json").write_text(json.dumps({"protocol": ["Each of seeds 0 to 2."], "seconds": 6.0}))
+    assert main.main(["compare", *map(str, settings)]) == 0
+    (folder,) = (tmp_path / "ckpt" / "compare").iterdir()
+    text = page_of(folder)
+    accuracies = [[cell.hits.mean() for cell in read(path).cells] for path in settings]
+    for found in accuracies:
+        assert f"{100 * np.mean(found):.1f} % ± {100 * np.std(found, ddof=1):.1f}" in text
+    for expected in ("on the same 60 images", "for other seeds and images", "6.0 s", "Each of seeds 0 to 2."):
+        assert expected in text, expected
+    assert len(read(settings[0]).setting.trainings) == len(accuracies[0])
+
+
+@pytest.mark.parametrize("content", ["{", "\udcff"])
+def test_damaged_metrics_are_refused(tmp_path: Path, content: str):
+    runs = [write_run(tmp_path / "a", right=30), write_run(tmp_path / "b", right=55)]
+    (runs[1] / "metrics.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(CheckpointError, match=r"metrics\.json is damaged"):
+        compare(runs)
+
+
+@pytest.mark.parametrize("content", ["null", "[]", '{"test": 3, "seconds": "x", "peak_memory_bytes": NaN, "notes": 1}'])
+def test_what_other_metrics_do_not_tell_is_not_known(tmp_path: Path, content: str):
+    run = write_run(tmp_path / "a", right=30)
+    (run / "metrics.json").write_text(content)
+    setting = read(run).setting
+    assert (setting.macro_f1, setting.seconds, setting.peak_memory_bytes, setting.trainable) == (None,) * 4
+    assert setting.top1.mean == 0.5
+
+
+def test_a_directory_with_a_run_takes_no_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    runs = [write_run(tmp_path / "a", right=30), write_run(tmp_path / "b", right=55)]
+    (runs[0] / "config.py").write_text("")
+    assert main.main(["compare", *map(str, runs), "--out", str(runs[0])]) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert not (runs[0] / "compare.html").exists()
 
 
 def test_a_config_is_needed_for_all_else(capsys: pytest.CaptureFixture[str]):

@@ -52,6 +52,13 @@ def test_a_threshold_says_what_it_does_on_test() -> None:
     assert "180 images, cannot promise" in said(confidence(threshold=None, answered=None))[1]
 
 
+def test_what_was_asked_for_is_said_as_it_was_asked() -> None:
+    known = confidence(threshold=THRESHOLD, answered=ANSWERED, wanted_accuracy=0.995)
+    known = replace(known, sets=replace(known.sets, coverage=0.57))
+    assert "right in at least 99.5 %: validation" in said(known)[1]
+    assert "hold the true class in 57 %: so" in said(known)[2]
+
+
 def test_sets_say_what_they_hold() -> None:
     known = confidence()
     quality = known.set_quality

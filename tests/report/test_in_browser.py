@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from comparison_sample import make_comparison
+from ensemble_sample import make_ensemble
+from learning_curve_sample import make_curve
 from repeated_sample import judged, make_repeated
 from report_sample import make_report
 from search_sample import make_search
@@ -24,6 +27,14 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "repeated": lambda: make_repeated(NAMES, cells=judged(len(NAMES), seeds=10, folds=5)),
 }
 
+OTHERS: dict[str, Callable[[], Any]] = {
+    "comparison": lambda: make_comparison(7),
+    "ensemble": lambda: make_ensemble(12, tuple(f"ckpt/{name}/20260101-120000-abcd" for name in NAMES[:12])),
+    "learning curve": make_curve,
+    "search": make_search,
+}
+"""Pages without a table of classes or a confusion matrix."""
+
 Open = Callable[..., Any]
 """`open_page(kind, width=1280)`: the driver, showing the written report."""
 
@@ -31,7 +42,7 @@ Open = Callable[..., Any]
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     written = {}
-    for kind, make in (MAKERS | {"search": make_search}).items():
+    for kind, make in (MAKERS | OTHERS).items():
         written[kind] = make().write(tmp_path_factory.mktemp(kind))
     return written
 
@@ -128,7 +139,7 @@ def test_the_matrix_zooms_and_tells_what_is_chosen(open_page: Open, kind: str) -
     assert page.execute_script(picture) != whole
 
 
-@pytest.mark.parametrize("kind", [*MAKERS, "search"])
+@pytest.mark.parametrize("kind", [*MAKERS, *OTHERS])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_lies_beyond_the_right_edge(open_page: Open, kind: str, width: int) -> None:
     page = open_page(kind, width=width)

@@ -38,6 +38,15 @@ def test_the_page_asks_for_nothing_from_anywhere() -> None:
     asks_for_nothing(page.html(make_repeated()))
 
 
+def test_every_class_has_its_scatter_over_the_cells() -> None:
+    report = make_repeated()
+    text, short = Page(page.html(report)).text.replace("\N{NBSP}", " "), page.summary(report)
+    for row, name in zip(report.metrics.per_class, report.class_names, strict=True):
+        recall, sd = f"{100 * row.recall:.1f}", f"{100 * row.spread.sd:.1f}"
+        assert f"{name} 6 {recall} % {sd} " in text
+        assert f"| {name} | 6 | {recall}\N{NBSP}% | {sd} | " in short
+
+
 def test_hostile_names_are_only_ever_text() -> None:
     plain = Page(page.html(make_repeated([f"c{i}" for i in range(len(HOSTILE))])))
     html = page.html(

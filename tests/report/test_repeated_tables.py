@@ -68,18 +68,24 @@ def test_metrics_json_has_the_promised_shape() -> None:
     assert content["top1"]["cells"] == scores
     assert content["top1"]["mean"] == pytest.approx(np.mean(scores))
     assert content["top1"]["sd"] == pytest.approx(np.std(scores, ddof=1))
+    assert content["top1"]["variance"] == pytest.approx(np.var(scores, ddof=1))
     for of, expected in (
         ("training", report.metrics.top1.of_training),
         ("images", report.metrics.of_images),
         ("both", report.metrics.of_both),
     ):
         assert content["top1"][f"interval_{of}"] == list(expected or ())
-    assert set(content["loss"]) == {"mean", "sd", "cells", "interval_training"}
+    assert set(content["loss"]) == {"mean", "variance", "sd", "cells", "interval_training"}
     assert content["risk_coverage"]["risk"] == list(report.metrics.risk)
     assert content["risk_coverage"]["coverage"][-1] == 1
     assert content["cells"][4] == {"seed": 1, "fold": 1}
     assert [row["name"] for row in content["per_class"]] == ["wren", "robin", "jay"]
+    recalls = [cell.per_class[1].recall for cell in report.metrics.cells]
+    assert content["per_class"][1]["sd"] == pytest.approx(np.std(recalls, ddof=1))
+    assert content["per_class"][1]["variance"] == pytest.approx(np.var(recalls, ddof=1))
     assert content["seconds"] == sum(report.seconds)
+    seen = [int(row["images_seen"]) for row in _rows(costs_csv(report))]
+    assert content["images_per_second"] == pytest.approx(sum(seen) / sum(report.seconds))
     assert content["splits"][5]["train"] == "t5" * 32
     assert content["parameters"] == {"total": 11_279_112, "trainable": 102_600}
 

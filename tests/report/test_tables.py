@@ -21,6 +21,7 @@ def test_metrics_json_has_the_promised_shape() -> None:
     assert len(content["test"]["top1_interval"]) == 2
     assert content["parameters"] == {"total": 11_279_112, "trainable": 102_600}
     assert (content["seconds"], content["test_evaluations"], content["kept_epoch"]) == (61.5, 1, 4)
+    assert content["images_per_second"] == pytest.approx((5 * 9 + 9) / 61.5)  # five epochs, and the judged
     assert content["splits"]["val"] == {"count": 9, "sha256": "v" * 64}
     assert content["dropped"] == [{"path": "train/broken.jpg", "reason": "truncated"}]
 
@@ -45,7 +46,7 @@ def test_metrics_json_tells_what_confidence_is_worth() -> None:
 
 def test_metrics_json_writes_what_is_not_finite_as_null() -> None:
     content = json.loads(metrics_json(make_report(seconds={"training": float("nan")}, val=None)))
-    assert content["seconds"] is None
+    assert content["seconds"] is content["images_per_second"] is None
     assert content["val"] is None
 
 
