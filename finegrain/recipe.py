@@ -126,9 +126,7 @@ def run(recipe: Recipe, *, directory: RunDirectory) -> str:
         if finished_before:
             return f"{recipe.name}: finished before, nothing is left to do\n{directory.path / REPORT}"
         best = best_model(directory, class_names=data.class_names, runtime=runtime, trust=recipe.model.trust)
-        result = judge_best(recipe, best, data=data, directory=directory, runtime=runtime, clock=clock)
-        shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
-        return result
+        return judge_best(recipe, best, data=data, directory=directory, runtime=runtime, cache=cache, clock=clock)
 
 
 def evaluate(recipe: Recipe, *, directory: RunDirectory) -> str:
@@ -142,7 +140,8 @@ def evaluate(recipe: Recipe, *, directory: RunDirectory) -> str:
         with clock("data"):
             data = splits.build(recipe.data, table)
         course.require_same_splits(data.hashes())
-        return judge_best(recipe, best, data=data, directory=directory, runtime=runtime, clock=clock)
+        cache = build_cache(recipe.runtime, run=directory.path)
+        return judge_best(recipe, best, data=data, directory=directory, runtime=runtime, cache=cache, clock=clock)
 
 
 def fit(
@@ -218,11 +217,21 @@ def training_feeds(
 
 
 def judge_best(
-    recipe: Recipe, best: Classifier, *, data: Data, directory: RunDirectory, runtime: Runtime, clock: Stopwatch
+    recipe: Recipe,
+    best: Classifier,
+    *,
+    data: Data,
+    directory: RunDirectory,
+    runtime: Runtime,
+    cache: FeatureCache,
+    clock: Stopwatch,
 ) -> str:
-    """Judge the best model of the run in `directory` on val and test, and write the report; see `judgement.judge`."""
+    """Judge the best model of the run in `directory` on val and test, and write the report; see `judgement.judge`.
+
+    Features that were kept for this run alone are removed.
+    """
     feeds = build_feeds(recipe, data=data, preprocessing=best.preprocessing, runtime=runtime)
-    return judge(
+    result = judge(
         best,
         course=read_course(directory),
         directory=directory,
@@ -231,8 +240,11 @@ def judge_best(
         test=feeds.test,
         notes=recipe.evaluation.notes(),
         runtime=runtime,
+        cache=cache,
         clock=clock,
     )
+    shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
+    return result
 
 
 def build_model(recipe: Recipe, *, num_classes: int, runtime: Runtime) -> Classifier:

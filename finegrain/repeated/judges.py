@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -26,7 +25,7 @@ from finegrain.features.views import Plain, evaluation_views
 from finegrain.judgement import best_model
 from finegrain.metrics.repeated import Judged
 from finegrain.models.classifier import Classifier
-from finegrain.recipe import FEATURES, Recipe, build_cache, build_feeds, build_model, fit, identify
+from finegrain.recipe import Recipe, build_cache, build_feeds, build_model, fit, identify
 from finegrain.repeated.cells import Cell, CellFiles, CellResult
 from finegrain.runtime import Runtime, Stopwatch
 from finegrain.storage import RunDirectory
@@ -57,6 +56,8 @@ def judge_cells(
 ) -> dict[Cell, CellResult]:
     """Train and judge every cell that is not finished yet, each written when it is.
 
+    What frozen networks gave stays in the directory's `FEATURES`, for the caller to read, and to remove.
+
     Args:
         recipe: Says how.
         model: Of `recipe.build_model`; gives the features.
@@ -77,9 +78,7 @@ def judge_cells(
     judge: Judge = partial(_train_and_judge, recipe, runtime=runtime, cache=cache, folder=directory.path / RUNS)
     if caching.reads_the_same(recipe.tuning, recipe.augment):
         judge = HeadJudge(recipe, model, plan=plan, source=data.source, runtime=runtime, cache=cache)
-    results = _finish(plan, judge, files)
-    shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
-    return results
+    return _finish(plan, judge, files)
 
 
 def identify_cells(

@@ -31,8 +31,8 @@ class RepeatedReport(RepeatedRecord):
     def write(self, folder: Path, *, write: Callable[[Path, bytes], None] = atomic_write) -> Path:
         """Write every file of the report into `folder`; return the path of `report.html`, which comes last.
 
-        The files are `results.csv`, `costs.csv`, `metrics.json`, `cells.png`, `confusion.png`, `report.md` and
-        `report.html`. `results.csv` holds nothing that a stop and a resume would change.
+        The files are `results.csv`, `costs.csv`, `suspects.csv`, `metrics.json`, `cells.png`, `confusion.png`,
+        `report.md` and `report.html`. `results.csv` holds nothing that a stop and a resume would change.
 
         Args:
             folder: An existing folder.
@@ -45,6 +45,7 @@ class RepeatedReport(RepeatedRecord):
         files = {
             "results.csv": repeated_tables.results_csv(self).encode(),
             "costs.csv": repeated_tables.costs_csv(self).encode(),
+            "suspects.csv": repeated_tables.suspects_csv(self).encode(),
             "metrics.json": repeated_tables.metrics_json(self).encode(),
             "cells.png": figures.cells_png(groups),
             "confusion.png": figures.confusion_png(self.metrics.confusion, self.class_names),

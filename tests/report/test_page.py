@@ -8,6 +8,7 @@ from report_sample import make_report
 from finegrain.metrics.classification import evaluate_predictions
 from finegrain.report import page
 from finegrain.report.confidence_words import promises
+from finegrain.report.record import ErrorAnalysis
 
 
 def test_the_page_tells_the_numbers() -> None:
@@ -87,11 +88,18 @@ def test_any_number_of_classes(classes: int) -> None:
 
 
 def test_an_evaluation_alone_has_no_training_section() -> None:
-    bare = {"val": None, "confidence": None, "history": (), "kept_epoch": None, "mistakes": (), "recipe_source": ""}
+    bare = {
+        "val": None,
+        "confidence": None,
+        "history": (),
+        "kept_epoch": None,
+        "errors": ErrorAnalysis(),
+        "recipe_source": "",
+    }
     bare |= {"seconds": {}, "peak_memory_bytes": None, "environment": {}, "dropped": (), "notes": ()}
     parsed = Page(page.html(make_report(**bare)))
     assert "chart-data" not in parsed.islands
-    for section in ("training", "confidence", "mistakes", "recipe", "dropped"):
+    for section in ("training", "confidence", "mistakes", "extremes", "features", "recipe", "dropped"):
         assert not any(a.get("id") == section for _, a in parsed.tags)
     for link in parsed.having("a"):
         assert any(f"#{a.get('id')}" == link["href"] for _, a in parsed.tags)

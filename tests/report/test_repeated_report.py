@@ -6,7 +6,10 @@ from repeated_sample import judged, make_repeated
 
 from finegrain.errors import OutputError
 
-FILES = {"results.csv", "costs.csv", "metrics.json", "cells.png", "confusion.png", "report.md", "report.html"}
+FILES = {
+    "results.csv", "costs.csv", "suspects.csv", "metrics.json", "cells.png", "confusion.png", "report.md",
+    "report.html",
+}  # fmt: skip
 
 
 def test_every_file_is_written_and_the_page_last(tmp_path: Path) -> None:
