@@ -96,7 +96,14 @@ def test_an_evaluation_alone_has_no_training_section() -> None:
         "errors": ErrorAnalysis(),
         "recipe_source": "",
     }
-    bare |= {"seconds": {}, "peak_memory_bytes": None, "environment": {}, "dropped": (), "notes": ()}
+    bare |= {
+        "recipe_source": "",
+        "seconds": {},
+        "peak_memory_bytes": None,
+        "environment": {},
+        "dropped": (),
+        "notes": (),
+    }
     parsed = Page(page.html(make_report(**bare)))
     assert "chart-data" not in parsed.islands
     for section in ("training", "confidence", "mistakes", "extremes", "features", "recipe", "dropped"):
