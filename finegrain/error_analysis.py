@@ -42,8 +42,8 @@ def features_by(model: Classifier, *, source: Source, runtime: Runtime, cache: F
 def analyse(predictions: Predictions, *, data: Data, see: See) -> ErrorAnalysis:
     """Choose, compare and picture what the page of a run shows of its errors.
 
-    Nothing here is a second look at test: what is shown follows from the predictions that were counted, and features
-    say nothing of labels.
+    This is no second look at test: what is shown follows from the predictions that were counted, and the features of
+    test images, which are new, know no labels.
 
     Args:
         predictions: Of `data.test`, in its order.
