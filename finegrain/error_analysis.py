@@ -115,12 +115,12 @@ def _pictures(samples: Sequence[Sample], source: Source, side: int) -> dict[str,
 
 
 def _feature_map(test: Sequence[Sample], see: See) -> FeatureMap | None:
-    rows = np.arange(len(test))
+    rows = list(range(len(test)))
     if len(rows) > MOST_MAPPED:
-        drawn = np.random.default_rng(seed_of("feature map")).choice(rows, MOST_MAPPED, replace=False)
-        rows = np.sort(drawn)
+        drawn = np.random.default_rng(seed_of("feature map")).choice(len(test), MOST_MAPPED, replace=False)
+        rows = sorted(drawn.tolist())
     features = see([test[row] for row in rows]).float().numpy()
     # t-SNE does not say how far it is: the bar only says what is being waited for.
     with tqdm(total=1, desc="feature map", leave=False, disable=None):
         places = embed(features)
-    return None if places is None else FeatureMap(rows=tuple(rows.tolist()), places=places)
+    return None if places is None else FeatureMap(rows=tuple(rows), places=places)
