@@ -15,6 +15,8 @@ from finegrain.data.transforms import AugmentConfig
 from finegrain.engine.checkpoint import Checkpoints
 from finegrain.engine.interrupt import Interrupted
 from finegrain.errors import ConfigError, OutputError
+from finegrain.features import inference
+from finegrain.features.shelf import Shelf
 from finegrain.tuning.full import Full
 from finegrain.tuning.head import Head
 from finegrain.tuning.last_block import LastBlock
@@ -61,6 +63,19 @@ def test_what_is_learned_is_the_same(go, monkeypatch, caplog, tuning, views) -> 
     assert not (go.folder / "cached" / "features").exists()
 
 
+def test_the_frozen_network_is_built_once_for_train_and_val(go, monkeypatch) -> None:
+    built = []
+    frozen = inference.frozen
+
+    def counted(*arguments, **options):
+        built.append(arguments)
+        return frozen(*arguments, **options)
+
+    monkeypatch.setattr(inference, "frozen", counted)
+    go("run", words=["runtime.precision=fp32"])
+    assert len(built) == 1
+
+
 @pytest.mark.parametrize(
     ("tuning", "looked_at"), [(Head(), False), (LastBlock(cached_views=2), False), (LastBlock(cached_views=2), True)]
 )
@@ -82,6 +97,7 @@ def test_a_stopped_run_goes_on_to_the_bit(go, monkeypatch, tuning, looked_at) ->
     monkeypatch.setattr(Checkpoints, "stop_if_asked", stop)
     if looked_at:
         go("stopped", tuning=tuning, preset=preset, words=["evaluate"])
+        assert list((go.folder / "stopped" / "features").iterdir())
         assert "not finished: it was stopped after 1 epochs" in (go.folder / "stopped" / "report.md").read_text()
     go("stopped", tuning=tuning, preset=preset, resume=True)
     assert "not finished" not in (go.folder / "stopped" / "report.md").read_text()
@@ -96,7 +112,7 @@ def test_a_cache_of_the_users_own_serves_the_next_run(go, caplog) -> None:
     caplog.clear()
     go("second", words=[*words, "train.epochs=2"])
     counts = [record.message for record in caplog.records if "from the cache" in record.message]
-    assert len(counts) == 2
+    assert len(counts) == 4  # train and val; what the mistakes, and the map, are compared by
     assert all(" 0 computed" in count for count in counts)
 
 
@@ -131,6 +147,20 @@ def test_too_small_a_disk_is_met_before_anything_is_computed(go, monkeypatch) ->
     monkeypatch.setattr(shutil, "disk_usage", small)
     with pytest.raises(OutputError, match=r"got 1,000 bytes free; expected .* with room for [\d,]+ bytes"):
         go("run", tuning=LastBlock(cached_views=2), preset="strong")
+
+
+def test_train_is_not_begun_where_val_has_no_room_after_it(go, monkeypatch) -> None:
+    asked = []
+
+    def note(self, needed: int) -> None:
+        asked.append((needed, len(list(go.folder.rglob("*.safetensors")))))
+
+    monkeypatch.setattr(Shelf, "require_room", note)
+    go("run", tuning=LastBlock(cached_views=2), preset="strong", words=["train.epochs=1"])
+    (first, stored), (second, _) = asked
+    train, val = 2 * 3 * tiny_recipe.COUNTS["train"], 2 * 3 * tiny_recipe.COUNTS["val"]
+    assert stored == 0
+    assert first / second == (train + val) / val
 
 
 def test_a_limit_too_small_is_met_before_anything_is_computed(go) -> None:
