@@ -5,27 +5,24 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from finegrain.data.base import Data
 from finegrain.data.feed import Feed
 from finegrain.engine.checkpoint import Course, read_course, read_json
-from finegrain.engine.evaluate import Predictions, predict
+from finegrain.engine.evaluate import predict
+from finegrain.error_analysis import analyse, features_by
 from finegrain.errors import CheckpointError, fault
+from finegrain.features.cache import FeatureCache
 from finegrain.metrics.classification import evaluate_predictions
 from finegrain.metrics.confidence import Promises, judge_confidence
 from finegrain.models.classifier import Classifier
 from finegrain.models.weights import load_folder
-from finegrain.report.gallery import surest_mistakes
-from finegrain.report.record import Mistake, Parameters, SplitRecord
+from finegrain.report.record import Parameters, SplitRecord
 from finegrain.report.report import Report
 from finegrain.runtime import Runtime, Stopwatch, environment
 from finegrain.storage import RunDirectory
 
 REPORT = "report.html"
 """Written last of all: where it lies, the run was judged."""
-SHOWN_MISTAKES = 24
 _COUNT = "test_evaluations.json"
 
 
@@ -70,6 +67,7 @@ def judge(
     notes: Sequence[str],
     promises: Promises | None,
     runtime: Runtime,
+    cache: FeatureCache,
     clock: Stopwatch,
 ) -> str:
     """Predict val and test, and write the report into `directory`.
@@ -84,6 +82,7 @@ def judge(
         notes: What a reader must know of the numbers, beside what the data says of itself.
         promises: What confidence is to be worth; none: as `Promises` has it.
         runtime: Where and how to compute.
+        cache: Keeps what the head reads of images that are compared.
         clock: Holds the time spent so far, by phase.
 
     Returns:
@@ -95,14 +94,15 @@ def judge(
         # Counted before the split is read: a crash cannot hide that it was seen.
         test_evaluations = count_test_evaluation(directory)
         on_test = see(test, title="test")
-    with clock("gallery"):
-        mistakes = _mistakes(data, on_test)
+    val_metrics, test_metrics = (evaluate_predictions(p.labels, p.probabilities) for p in (on_val, on_test))
+    with clock("error analysis"):
+        errors = analyse(on_test, data=data, see=features_by(model, source=data.source, runtime=runtime, cache=cache))
     seconds = clock.seconds | {"training": course.seconds}
     report = Report(
         name=course.identity["name"],
         class_names=data.class_names,
-        val=evaluate_predictions(on_val.labels, on_val.probabilities),
-        test=evaluate_predictions(on_test.labels, on_test.probabilities),
+        val=val_metrics,
+        test=test_metrics,
         confidence=judge_confidence(val=on_val, test=on_test, promises=promises),
         predictions=on_test,
         test_evaluations=test_evaluations,
@@ -111,7 +111,7 @@ def judge(
         history=course.history,
         kept_epoch=course.kept_epoch,
         val_chose=course.identity["train.monitor"] != "last",
-        mistakes=mistakes,
+        errors=errors,
         recipe_source=(directory.path / "config.py").read_text(encoding="utf-8", errors="surrogateescape"),
         seconds=seconds,
         peak_memory_bytes=runtime.peak_memory_bytes(),
@@ -140,19 +140,6 @@ def _split_records(data: Data) -> dict[str, SplitRecord]:
         name: SplitRecord(count=len(samples), sha256=hashes[name])
         for name, samples in (("train", data.train), ("val", data.val), ("test", data.test))
     }
-
-
-def _mistakes(data: Data, predictions: Predictions) -> tuple[Mistake, ...]:
-    """The surest mistakes on test, each beside a train image of the class it was taken for."""
-
-    def example(label: int) -> NDArray[np.uint8] | None:
-        sample = next((s for s in data.train if s.label == label), None)
-        return None if sample is None else data.source.read(sample)
-
-    def read(index: int) -> NDArray[np.uint8]:
-        return data.source.read(data.test[index])
-
-    return surest_mistakes(predictions, limit=SHOWN_MISTAKES, read=read, example=example)
 
 
 def _class_difference(saved: Sequence[str], present: Sequence[str]) -> str:

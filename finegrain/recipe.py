@@ -129,7 +129,7 @@ def run(recipe: Recipe, *, directory: RunDirectory, promises: Promises | None = 
             return f"{recipe.name}: finished before, nothing is left to do\n{directory.path / REPORT}"
         best = best_model(directory, class_names=data.class_names, runtime=runtime, trust=recipe.model.trust)
         result = judge_best(
-            recipe, best, data=data, directory=directory, promises=promises, runtime=runtime, clock=clock
+            recipe, best, data=data, directory=directory, promises=promises, runtime=runtime, cache=cache, clock=clock
         )
         shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
         return result
@@ -146,7 +146,13 @@ def evaluate(recipe: Recipe, *, directory: RunDirectory, promises: Promises | No
         with clock("data"):
             data = splits.build(recipe.data, table)
         course.require_same_splits(data.identity())
-        return judge_best(recipe, best, data=data, directory=directory, promises=promises, runtime=runtime, clock=clock)
+        cache = build_cache(recipe.runtime, run=directory.path)
+        result = judge_best(
+            recipe, best, data=data, directory=directory, promises=promises, runtime=runtime, cache=cache, clock=clock
+        )
+        if course.finished:  # else the features wait for the training to go on
+            shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
+        return result
 
 
 def fit(
@@ -229,6 +235,7 @@ def judge_best(
     directory: RunDirectory,
     promises: Promises | None,
     runtime: Runtime,
+    cache: FeatureCache,
     clock: Stopwatch,
 ) -> str:
     """Judge the best model of the run in `directory` on val and test, and write the report; see `judgement.judge`."""
@@ -243,6 +250,7 @@ def judge_best(
         notes=recipe.evaluation.notes(),
         promises=promises,
         runtime=runtime,
+        cache=cache,
         clock=clock,
     )
 

@@ -59,6 +59,7 @@ def test_train_then_evaluate_counts_the_looks_at_test(images: Path, tmp_path: Pa
     for name in ("report.html", "report.md", "history.csv", "predictions.csv", "config.py"):
         assert (out / name).stat().st_size > 0
     assert go(images, out, "evaluate") == 0
+    assert not (out / "features").exists()
     second = json.loads((out / "metrics.json").read_text())
     assert second["test_evaluations"] == 2
     assert second["test"] == first["test"]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from finegrain.metrics.intervals import wilson
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Confusion:
@@ -15,8 +17,15 @@ class Confusion:
     predicted: int
     """Index of the class they were taken for."""
     count: int
-    share: float
-    """Of the true class's images, in (0, 1]."""
+    total: int
+    """Images of the true class."""
+    interval: tuple[float, float]
+    """Wilson, 95 %, of the share; of this pair alone, not of the largest of many."""
+
+    @property
+    def share(self) -> float:
+        """Of the true class's images, in (0, 1]."""
+        return self.count / self.total
 
 
 def most_confused(confusion: NDArray[np.int64], limit: int) -> tuple[Confusion, ...]:
@@ -31,8 +40,8 @@ def most_confused(confusion: NDArray[np.int64], limit: int) -> tuple[Confusion, 
     totals = confusion.sum(axis=1)
     order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
     pairs = [(int(row), int(column)) for row, column in zip(*np.unravel_index(order, wrong.shape), strict=True)]
-    return tuple(
-        Confusion(true=t, predicted=p, count=int(wrong[t, p]), share=float(wrong[t, p] / totals[t]))
-        for t, p in pairs
-        if wrong[t, p] > 0
-    )
+    return tuple(_pair(t, p, count=int(wrong[t, p]), total=int(totals[t])) for t, p in pairs if wrong[t, p] > 0)
+
+
+def _pair(true: int, predicted: int, *, count: int, total: int) -> Confusion:
+    return Confusion(true=true, predicted=predicted, count=count, total=total, interval=wilson(count, total))

@@ -11,6 +11,8 @@ from finegrain.errors import DataError, fault
 from finegrain.metrics.classification import ClassificationMetrics, evaluate_predictions
 from finegrain.metrics.crossed import crossed_interval
 from finegrain.metrics.intervals import wilson
+from finegrain.metrics.label_errors import suspected_labels
+from finegrain.metrics.mistakes import Mistake
 from finegrain.metrics.selection import risk_coverage
 from finegrain.metrics.statistics import (
     Interval,
@@ -108,6 +110,8 @@ class RepeatedMetrics:
     """Counts of all cells together [K, K], a row for each true class."""
     confused: tuple[Confusion, ...]
     """Every pair that occurs, those in most cells first."""
+    suspects: tuple[Mistake, ...]
+    """Images whose label is suspected to be wrong, by the mean probabilities over the seeds, most suspect first."""
 
 
 def summarise(judged: Sequence[Judged], *, num_classes: int, draws: int = 10_000) -> RepeatedMetrics:
@@ -147,6 +151,7 @@ def summarise(judged: Sequence[Judged], *, num_classes: int, draws: int = 10_000
         per_class=_per_class(cells, hits, labels, num_classes),
         confusion=np.sum([cell.confusion for cell in cells], axis=0),
         confused=_confused([cell.confusion for cell in cells]),
+        suspects=_suspects(judged),
     )
 
 
@@ -191,6 +196,17 @@ def _mean_risk(judged: Sequence[Judged]) -> tuple[float, ...]:
     """Each cell's own curve first: confidences of different models have no common order."""
     curves = [risk_coverage(cell.probabilities.max(1), cell.hits).read_off() for cell in judged]
     return tuple(np.mean(curves, axis=0).tolist())
+
+
+def _suspects(judged: Sequence[Judged]) -> tuple[Mistake, ...]:
+    """Of what all models that were not trained on an image say of it together; images in the order of their paths."""
+    paths = np.concatenate([cell.paths for cell in judged])
+    labels = np.concatenate([cell.labels for cell in judged])
+    images, first, places, times = np.unique(paths, return_index=True, return_inverse=True, return_counts=True)
+    mean = np.zeros((len(images), judged[0].probabilities.shape[1]))
+    for cell, rows in zip(judged, np.split(places, np.cumsum([len(cell.paths) for cell in judged])[:-1]), strict=True):
+        mean[rows] += cell.probabilities / times[rows, None]
+    return suspected_labels(images.tolist(), labels[first], mean)
 
 
 def _of_both(hits: NDArray[np.bool_], labels: NDArray[np.int64], draws: int) -> Interval | None:

@@ -1,7 +1,8 @@
 """The command `crossval`: the same recipe trained again and again, each time judged on images it did not see."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,17 +10,19 @@ from typing import Any, Literal
 from finegrain import caching, config
 from finegrain.config import Count
 from finegrain.data import splits
-from finegrain.data.base import Data
+from finegrain.data.base import Data, Source
 from finegrain.data.carve import carve
 from finegrain.data.folds import Fold, make_folds
 from finegrain.engine.checkpoint import read_json
+from finegrain.error_analysis import SHOWN_MISTAKES, See, features_by, show
 from finegrain.errors import CheckpointError, DataError, fault
-from finegrain.metrics.repeated import summarise
+from finegrain.metrics.mistakes import Mistake
+from finegrain.metrics.repeated import RepeatedMetrics, summarise
 from finegrain.models.classifier import Classifier
-from finegrain.recipe import Recipe, build_model
+from finegrain.recipe import FEATURES, Recipe, build_cache, build_model
 from finegrain.repeated.cells import Cell, CellFiles, CellResult
 from finegrain.repeated.judges import CELLS, cell_digest, judge_cells
-from finegrain.report.record import Parameters
+from finegrain.report.record import Parameters, Shown
 from finegrain.report.repeated import RepeatedReport
 from finegrain.report.repeated_record import RANDOM
 from finegrain.report.repeated_tables import RESULTS, result_row
@@ -82,8 +85,22 @@ def crossval(recipe: Recipe, protocol: Protocol, *, directory: RunDirectory) -> 
             runtime=runtime,
             directory=directory,
         )
-        report = _report(recipe, protocol, list(results.values()), model=model, data=data, runtime=runtime)
+        metrics = summarise([result.judged for result in results.values()], num_classes=len(data.class_names))
+        cache = build_cache(recipe.runtime, run=directory.path)
+        # Networks that begin with random weights see no likeness between images.
+        see = features_by(model, source=data.source, runtime=runtime, cache=cache) if recipe.model.weights else None
+        report = _report(
+            recipe,
+            protocol,
+            list(results.values()),
+            metrics=metrics,
+            suspects=_show_suspects(metrics.suspects, plan.values(), source=data.source, see=see),
+            model=model,
+            data=data,
+            runtime=runtime,
+        )
         page = report.write(directory.path)
+        shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
     return f"{report.headline()}\n{page}"
 
 
@@ -163,23 +180,38 @@ def _divide(protocol: Protocol, data: Data, seed: int) -> tuple[Fold, ...]:
     return make_folds(pool, folds=protocol.folds, seed=seed, class_names=data.class_names)
 
 
+def _show_suspects(
+    suspects: Sequence[Mistake], cells: Collection[Data], *, source: Source, see: See | None
+) -> tuple[Shown, ...]:
+    """The first suspected labels, beside images that the cells learned from."""
+    return show(
+        suspects[:SHOWN_MISTAKES],
+        images=[sample for cell in cells for sample in cell.test],
+        pool=tuple(dict.fromkeys(sample for cell in cells for sample in (*cell.train, *cell.val))),
+        source=source,
+        see=see,
+    )
+
+
 def _report(
     recipe: Recipe,
     protocol: Protocol,
     results: Sequence[CellResult],
     *,
+    metrics: RepeatedMetrics,
+    suspects: Sequence[Shown],
     model: Classifier,
     data: Data,
     runtime: Runtime,
 ) -> RepeatedReport:
-    judged = tuple(result.judged for result in results)
     census = model.census()
     return RepeatedReport(
         name=recipe.name,
         protocol=in_words(recipe, protocol, data),
         class_names=data.class_names,
-        judged=judged,
-        metrics=summarise(judged, num_classes=len(data.class_names)),
+        judged=tuple(result.judged for result in results),
+        metrics=metrics,
+        suspects=suspects,
         seconds=tuple(result.seconds for result in results),
         hashes=tuple(result.hashes for result in results),
         histories=tuple(result.history for result in results),

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import logging
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -26,7 +25,7 @@ from finegrain.features.views import Plain, evaluation_views
 from finegrain.judgement import best_model
 from finegrain.metrics.repeated import Judged
 from finegrain.models.classifier import Classifier
-from finegrain.recipe import FEATURES, Recipe, build_cache, build_feeds, build_model, fit, identify
+from finegrain.recipe import Recipe, build_cache, build_feeds, build_model, fit, identify
 from finegrain.repeated.cells import CONTENTS, Cell, CellFiles, CellResult
 from finegrain.report.tables import csv_text
 from finegrain.runtime import Runtime, Stopwatch
@@ -77,6 +76,8 @@ def judge_cells(
 
     That table has a row for each finished cell in the directory, those of a larger plan before this one too.
 
+    What frozen networks gave stays in the directory's `FEATURES`, for the caller to read, and to remove.
+
     Args:
         recipe: Says how.
         model: Of `recipe.build_model`; gives the features.
@@ -99,9 +100,7 @@ def judge_cells(
     judge: Judge = partial(_train_and_judge, recipe, runtime=runtime, cache=cache, folder=directory.path / RUNS)
     if caching.reads_the_same(recipe.tuning, recipe.augment):
         judge = HeadJudge(recipe, model, plan=plan, source=data.source, runtime=runtime, cache=cache)
-    results = _finish(plan, judge, files, _Table(directory, columns, row), runtime)
-    shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
-    return results
+    return _finish(plan, judge, files, _Table(directory, columns, row), runtime)
 
 
 def identify_cells(

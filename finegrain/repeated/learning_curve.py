@@ -1,6 +1,7 @@
 """The command `learning-curve`: accuracy by images of each class, and what more than there are would give."""
 
 import dataclasses
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from finegrain.metrics.crossed import crossed_interval
 from finegrain.metrics.power_law import fit_over_seeds
 from finegrain.metrics.repeated import hit_matrix
 from finegrain.metrics.statistics import bootstrap_interval, spread
-from finegrain.recipe import Recipe, build_model
+from finegrain.recipe import FEATURES, Recipe, build_model
 from finegrain.repeated.cells import Cell, CellResult
 from finegrain.repeated.crossval import Protocol, carve_val, divide, in_words
 from finegrain.repeated.judges import judge_cells
@@ -82,6 +83,7 @@ def learning_curve(recipe: Recipe, sampling: Sampling, *, directory: RunDirector
             notes=(*data.notes, *recipe.evaluation.notes()),
         )
         page = report.write(directory.path)
+        shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
     return f"{report.headline()}\n{page}"
 
 

@@ -6,12 +6,14 @@ from typing import Any
 
 from finegrain.errors import printable
 from finegrain.metrics.confusion import most_confused
+from finegrain.metrics.mistakes import Extremes
 from finegrain.report.chart import FRAME, charts, readings
 from finegrain.report.confidence_chart import confidence_charts
 from finegrain.report.confidence_words import promises
 from finegrain.report.confusion import matrix
 from finegrain.report.escape import one_line
-from finegrain.report.record import Mistake, Record
+from finegrain.report.feature_map import MAP_FRAME, feature_map
+from finegrain.report.record import Likeness, Record, Shown
 from finegrain.report.templates import one_line_pairs, render
 
 MOST_CONFUSED_SHOWN = 14
@@ -57,7 +59,11 @@ def _content(record: Record) -> dict[str, Any]:
         "confused": most_confused(record.test.confusion, MOST_CONFUSED_SHOWN),
         "matrix": matrix(record.test.confusion, names),
         "classes": sorted(record.test.per_class, key=lambda row: (row.n == 0, row.f1)),
-        "mistakes": [_figure(mistake, names) for mistake in record.mistakes],
+        "mistakes": [figure(shown, names) for shown in record.errors.mistakes],
+        "extremes": [_ends(ends, record, names) for ends in record.errors.extremes],
+        "stamps": len(record.errors.stamps),
+        "feature_map": feature_map(record),
+        "map_frame": MAP_FRAME,
         "recipe": printable(record.recipe_source),
         "environment": one_line_pairs(record.environment),
         "dropped": [(one_line(path), one_line(reason)) for path, reason in record.dropped],
@@ -66,14 +72,42 @@ def _content(record: Record) -> dict[str, Any]:
     }
 
 
-def _figure(mistake: Mistake, names: Sequence[str]) -> dict[str, Any]:
+def figure(shown: Shown, names: Sequence[str]) -> dict[str, Any]:
+    """A mistake as the gallery's template takes it."""
+    mistake = shown.mistake
+    alike = {names[mistake.predicted]: shown.like_predicted, names[mistake.label]: shown.like_label}
     return {
         "path": one_line(mistake.path),
         "label": names[mistake.label],
         "predicted": names[mistake.predicted],
         "probability": mistake.probability,
-        "image": _data_uri(mistake.image),
-        "example": None if mistake.example is None else _data_uri(mistake.example),
+        "label_probability": mistake.label_probability,
+        "image": _data_uri(shown.image),
+        "alike": [(name, _alike(like)) for name, like in alike.items()] if any(alike.values()) else (),
+    }
+
+
+def _alike(like: Likeness | None) -> dict[str, Any] | None:
+    if like is None:
+        return None
+    return {"path": one_line(like.path), "image": _data_uri(like.image), "cosine": like.cosine, "among": like.among}
+
+
+def _ends(ends: Extremes, record: Record, names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "name": names[ends.label],
+        "hardest": [_stamp(row, record, names) for row in ends.hardest],
+        "easiest": [_stamp(row, record, names) for row in ends.easiest],
+    }
+
+
+def _stamp(row: int, record: Record, names: Sequence[str]) -> dict[str, Any]:
+    label, said = record.predictions.labels[row], record.predictions.probabilities[row]
+    return {
+        "path": one_line(record.predictions.paths[row]),
+        "probability": float(said[label]),
+        "taken_for": None if said.argmax() == label else names[said.argmax()],
+        "image": _data_uri(record.errors.stamps[row]),
     }
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from finegrain.metrics.classification import ClassificationMetrics
 from finegrain.metrics.confidence import Confidence
+from finegrain.metrics.mistakes import Extremes, Mistake
 
 
 class Predictions(Protocol):
@@ -28,20 +29,53 @@ class Predictions(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Mistake:
-    """One image that the model got wrong, ready to be shown."""
+class Likeness:
+    """An image shown beside another for comparison."""
 
     path: str
-    label: int
-    """Index of the true class."""
-    predicted: int
-    """Index of the class the model named."""
-    probability: float
-    """Probability in [0, 1] the model gave to the class it named."""
     image: bytes
-    """The image as a small JPEG."""
-    example: bytes | None
-    """A train image of the predicted class as a small JPEG, for comparison; None where there is none."""
+    """A small JPEG."""
+    cosine: float
+    """Of their features, in [−1, 1]."""
+    among: int
+    """How many it is the most similar of."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """A mistake, ready to be shown."""
+
+    mistake: Mistake
+    image: bytes
+    """A small JPEG."""
+    like_predicted: Likeness | None = None
+    """The most similar image learned from of the class it was given to; None where there is none."""
+    like_label: Likeness | None = None
+    """The same of the class it is listed under."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FeatureMap:
+    """Some images of the test split as points of a plane."""
+
+    rows: tuple[int, ...]
+    """Of the predictions [M]."""
+    places: NDArray[np.float64]
+    """[M, 2]; see `features.embedding.embed`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ErrorAnalysis:
+    """What the errors on test look like."""
+
+    mistakes: Sequence[Shown] = ()
+    """The surest, surest first."""
+    extremes: Sequence[Extremes] = ()
+    """Rows of the predictions."""
+    stamps: Mapping[int, bytes] = field(default_factory=dict)
+    """A small JPEG of every row that `extremes` names."""
+    feature_map: FeatureMap | None = None
+    """None where there are too few images."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,8 +120,7 @@ class Record:
     """Epoch of the weights that were evaluated."""
     val_chose: bool = True
     """Whether validation chose it."""
-    mistakes: Sequence[Mistake] = ()
-    """Surest first; see `gallery.surest_mistakes`."""
+    errors: ErrorAnalysis = field(default_factory=ErrorAnalysis)
     recipe_source: str = ""
     """The resolved recipe as Python."""
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -31,7 +31,8 @@ class RepeatedReport(RepeatedRecord):
     def write(self, folder: Path, *, write: Callable[[Path, bytes], None] = atomic_write) -> Path:
         """Write every file of the report into `folder`; return the path of `report.html`, which comes last.
 
-        The files are `costs.csv`, `metrics.json`, `cells.png`, `confusion.png`, `report.md` and `report.html`.
+        The files are `costs.csv`, `suspects.csv`, `metrics.json`, `cells.png`, `confusion.png`, `report.md` and
+        `report.html`.
 
         Args:
             folder: An existing folder.
@@ -43,6 +44,7 @@ class RepeatedReport(RepeatedRecord):
         groups = by_seed(self.judged, [cell.top1 for cell in self.metrics.cells])
         files = {
             "costs.csv": repeated_tables.costs_csv(self).encode(),
+            "suspects.csv": repeated_tables.suspects_csv(self).encode(),
             "metrics.json": repeated_tables.metrics_json(self).encode(),
             "cells.png": figures.cells_png(groups),
             "confusion.png": figures.confusion_png(self.metrics.confusion, self.class_names),

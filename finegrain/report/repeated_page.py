@@ -15,7 +15,7 @@ from finegrain.report.confidence_chart import risk_chart
 from finegrain.report.confusion import matrix
 from finegrain.report.escape import one_line
 from finegrain.report.format import MISSING, decimal, interval, percent, points
-from finegrain.report.page import DROPPED_SHOWN, MOST_CONFUSED_SHOWN
+from finegrain.report.page import DROPPED_SHOWN, MOST_CONFUSED_SHOWN, figure
 from finegrain.report.repeated_record import RepeatedRecord
 from finegrain.report.repeated_tables import images_seen
 from finegrain.report.templates import one_line_pairs, render
@@ -53,6 +53,7 @@ def _content(record: RepeatedRecord) -> dict[str, Any]:
         "risk_chart": risk_chart(metrics.risk),
         "half": metrics.risk[COVERAGES.index(0.5)],
         "confused": metrics.confused[:MOST_CONFUSED_SHOWN],
+        "suspects": [figure(shown, names) for shown in record.suspects],
         "matrix": matrix(metrics.confusion, names) | {"unit": "answers"},
         "classes": [_class_row(record, row, names) for row in classes],
         "worst_shown": WORST_SHOWN,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from finegrain.metrics.repeated import Judged, RepeatedMetrics
-from finegrain.report.record import Parameters
+from finegrain.report.record import Parameters, Shown
 from finegrain.report.uncertainty import Uncertainty, uncertainties
 
 RANDOM = "random"
@@ -36,6 +36,8 @@ class RepeatedRecord:
     """What training started from: a tag, a file or folder, or "random"."""
     histories: tuple[Sequence[Mapping[str, float]], ...] = ()
     """One row an epoch for each cell [J], as `record.Record.history`; empty where no epochs were trained."""
+    suspects: Sequence[Shown] = ()
+    """The first of `metrics.suspects`."""
     peak_memory_bytes: int | None = None
     recipe_source: str = ""
     """The resolved recipe as Python."""

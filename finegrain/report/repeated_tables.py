@@ -15,6 +15,7 @@ RESULTS = (
     "weights", "train_sha256", "val_sha256", "test_sha256",
 )  # fmt: skip
 COSTS = ("seed", "fold", "seconds", "epochs", "images_seen", "images_per_second")
+SUSPECTS = ("path", "label", "suggested", "probability_label", "probability_suggested")
 SCORES = ("top1", "top5", "macro_f1", "auroc", "loss", "ece", "brier")
 """What has a mean over the cells, in the order it is written."""
 CONFUSED_KEPT = 100
@@ -39,6 +40,19 @@ def costs_csv(record: RepeatedRecord) -> str:
         rate = f"{seen / seconds:.6g}" if seconds > 0 else ""
         rows.append([cell.seed, cell.fold, f"{seconds:.6g}", epochs(record, index), seen, rate])
     return csv_text(COSTS, rows)
+
+
+def suspects_csv(record: RepeatedRecord) -> str:
+    """One row a suspected label, most suspect first; see `metrics.label_errors`."""
+    names = [csv_cell(name) for name in record.class_names]
+    rows = (
+        [
+            csv_cell(suspect.path), names[suspect.label], names[suspect.predicted],
+            f"{suspect.label_probability:.6g}", f"{suspect.probability:.6g}",
+        ]
+        for suspect in record.metrics.suspects
+    )  # fmt: skip
+    return csv_text(SUSPECTS, rows)
 
 
 def images_seen(record: RepeatedRecord, index: int) -> int:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from finegrain.metrics.confusion import most_confused
+from finegrain.metrics.intervals import wilson
 
 COUNTS = np.array([[7, 2, 1], [2, 8, 0], [0, 5, 0]])
 
@@ -25,3 +26,11 @@ def test_input_is_untouched() -> None:
     counts = COUNTS.copy()
     most_confused(counts, limit=3)
     assert (counts == COUNTS).all()
+
+
+def test_every_pair_has_its_own_interval() -> None:
+    first, second = most_confused(COUNTS, limit=2)
+    assert (first.total, first.interval) == (5, wilson(5, 5))
+    assert (second.total, second.interval) == (10, wilson(2, 10))
+    low, high = second.interval
+    assert low < second.share < high

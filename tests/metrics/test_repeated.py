@@ -181,3 +181,13 @@ def test_auroc_is_none_where_a_cell_has_none() -> None:
     single_class = cell(0, 0, {"a": (0, 0), "b": (0, 1)})
     assert summarise([single_class], num_classes=CLASSES, draws=100).auroc is None
     assert summarise(HALVES, num_classes=CLASSES, draws=100).auroc is not None
+
+
+def test_labels_are_suspected_by_the_mean_over_the_seeds() -> None:
+    def suspects(cells: tuple[Judged, ...]) -> list[tuple[str, int, int]]:
+        return [(s.path, s.label, s.predicted) for s in summarise(cells, num_classes=CLASSES, draws=100).suspects]
+
+    assert suspects(HALVES[:2]) == [("b", 0, 1), ("d", 1, 2)]
+    assert suspects(HALVES) == [("d", 1, 2)]  # the other seed knows b
+    assert suspects(tuple(HALVES[i] for i in (3, 0, 2, 1))) == [("d", 1, 2)]
+    assert summarise(HALVES, num_classes=CLASSES, draws=100).suspects[0].label_probability == pytest.approx(0.1)

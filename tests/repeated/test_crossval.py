@@ -20,6 +20,8 @@ from finegrain.engine.checkpoint import read_course
 from finegrain.errors import DataError
 from finegrain.features import probe
 from finegrain.features.views import evaluation_views
+from finegrain.models.config import ModelConfig
+from finegrain.models.weights import save_folder
 from finegrain.repeated import judges
 from finegrain.repeated.cells import Cell, CellFiles
 from finegrain.repeated.crossval import Protocol, make_plan
@@ -61,6 +63,32 @@ def test_every_known_image_is_held_out_once_for_each_seed(go):
         paths = [path for result in results if result.judged.seed == seed for path in result.judged.paths]
         assert len(paths) == len(set(paths)) == 21  # train and val; the official test split stays unseen
         assert not any(path.startswith("test") for path in paths)
+
+
+def test_a_wrong_label_is_suspected(go):
+    """An auk is listed under crane; pixels say its class, and so do features of the pretrained network."""
+    images = Path("images/train")
+    (images / "auk/0.png").rename(images / "crane/wrong.png")
+    network = ModelConfig(name="timm/test_resnet", image_size=32).build(num_classes=3)
+    save_folder(network, Path("weights"), class_names=tiny_recipe.CLASSES)
+    assert go("head", "out", "folds=3", "seeds=2", "model.weights=weights", "model.name=") == 0
+    with Path("out/suspects.csv").open() as file:
+        first, *_ = csv.DictReader(file)
+    assert (first["path"], first["label"], first["suggested"]) == ("train/crane/wrong.png", "crane", "auk")
+    page = Path("out/report.html").read_text()
+    assert "train/crane/wrong.png" in page
+    assert "Most similar image of auk" in page
+    assert not Path("out/features").exists()
+
+
+def test_networks_that_begin_at_random_see_no_likeness(go):
+    images = Path("images/train")
+    (images / "auk/0.png").rename(images / "crane/wrong.png")
+    assert go("head", "out", "folds=3", "seeds=1") == 0
+    page = Path("out/report.html").read_text()
+    assert "images are <em>suspected</em>" in page
+    assert "Most similar image of" not in page
+    assert "the features that training starts from" not in page
 
 
 def digest(out: str) -> str:

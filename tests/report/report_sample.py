@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from finegrain.metrics.classification import evaluate_predictions
 from finegrain.metrics.confidence import judge_confidence
-from finegrain.report.gallery import surest_mistakes
-from finegrain.report.record import Parameters, SplitRecord
+from finegrain.metrics.mistakes import Mistake, class_extremes, surest_mistakes
+from finegrain.report.gallery import thumbnail
+from finegrain.report.record import ErrorAnalysis, FeatureMap, Likeness, Parameters, Shown, SplitRecord
 from finegrain.report.report import Report
 
 
@@ -34,6 +35,29 @@ def predicted(num_classes: int, *, per_class: int = 3, seed: int = 0, paths: Seq
         labels=labels,
         probabilities=scores / scores.sum(axis=1, keepdims=True),
     )
+
+
+def shown(mistake: Mistake) -> Shown:
+    """A mistake with pictures of one colour, and a neighbour of its own class alone."""
+    like = Likeness(path=f"train/{mistake.path}", image=_picture(3), cosine=0.875, among=27)
+    return Shown(mistake=mistake, image=_picture(1), like_label=like)
+
+
+def error_analysis(predictions: Predicted) -> ErrorAnalysis:
+    """What a run shows of such predictions."""
+    said = predictions.labels, predictions.probabilities
+    extremes = class_extremes(*said, each=1, limit=2)
+    places = np.random.default_rng(0).normal(size=(len(predictions.labels), 2))
+    return ErrorAnalysis(
+        mistakes=[shown(mistake) for mistake in surest_mistakes(predictions.paths, *said, limit=4)],
+        extremes=extremes,
+        stamps={row: _picture(row) for ends in extremes for row in (*ends.hardest, *ends.easiest)},
+        feature_map=FeatureMap(rows=tuple(range(len(places))), places=places),
+    )
+
+
+def _picture(shade: int) -> bytes:
+    return thumbnail(np.full((40, 60, 3), shade % 256, np.uint8))
 
 
 def history(epochs: int) -> list[dict[str, float]]:
@@ -64,12 +88,7 @@ def make_report(
         "splits": {name: SplitRecord(count=9, sha256=name[0] * 64) for name in ("train", "val", "test")},
         "history": history(5),
         "kept_epoch": 4,
-        "mistakes": surest_mistakes(
-            predictions,
-            limit=4,
-            read=lambda index: np.full((40, 60, 3), index % 256, np.uint8),
-            example=lambda label: np.full((30, 30, 3), label % 256, np.uint8),
-        ),
+        "errors": error_analysis(predictions),
         "recipe_source": "def config():\n    return Recipe(a < b)\n",
         "seconds": {"training": 61.0, "evaluation": 0.5},
         "peak_memory_bytes": 1_610_612_736,

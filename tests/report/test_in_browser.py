@@ -139,6 +139,29 @@ def test_the_matrix_zooms_and_tells_what_is_chosen(open_page: Open, kind: str) -
     assert page.execute_script(picture) != whole
 
 
+def test_the_map_tells_the_nearest_image_and_marks_its_class(open_page: Open) -> None:
+    page = open_page("single")
+    resting = find(page, "#map-readout").text
+    dot = page.find_elements("css selector", "#map circle")[7]
+    point = """arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' });
+        const box = arguments[0].getBoundingClientRect();
+        const at = { clientX: box.x + box.width / 2, clientY: box.y + box.height / 2, bubbles: true };
+        arguments[0].dispatchEvent(new PointerEvent('pointermove', at))"""
+    page.execute_script(point, dot)
+    readings = page.execute_script("return JSON.parse(document.getElementById('map-data').textContent).readings")
+    path, label, *_ = readings[7]
+    told = find(page, "#map-readout").text
+    assert told.startswith(f"{NAMES[label]}, ")
+    assert told.endswith(path)
+    assert len(page.find_elements("css selector", "#map .chosen")) == 1
+    kin = sum(reading[1] == label for reading in readings)
+    assert len(page.find_elements("css selector", "#map .kin")) == kin == 3
+    leave = "new PointerEvent('pointerleave', { pointerType: 'mouse' })"
+    page.execute_script(f"document.getElementById('map').dispatchEvent({leave})")
+    assert find(page, "#map-readout").text == resting
+    assert not page.find_elements("css selector", "#map .kin")
+
+
 @pytest.mark.parametrize("kind", [*MAKERS, *OTHERS])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_nothing_lies_beyond_the_right_edge(open_page: Open, kind: str, width: int) -> None:

@@ -8,6 +8,7 @@ from report_sample import make_report
 from finegrain.metrics.classification import evaluate_predictions
 from finegrain.report import page
 from finegrain.report.confidence_words import promises
+from finegrain.report.record import ErrorAnalysis
 
 
 def test_the_page_tells_the_numbers() -> None:
@@ -33,6 +34,49 @@ def test_the_page_tells_what_confidence_is_worth() -> None:
             assert sentence.replace("\N{NBSP}", " ") in text.replace("\N{NBSP}", " ")
     svgs = Page(page.html(report)).having("svg", role="img")
     assert sum("confidence, %" in str(svg["aria-label"]) for svg in svgs) == 2
+
+
+def test_a_mistake_is_told_with_what_it_was_compared_with() -> None:
+    report = make_report()
+    parsed = Page(page.html(report))
+    found = report.errors.mistakes[0].mistake
+    assert f"wren {100 * found.label_probability:.1f} % taken for robin {100 * found.probability:.1f} %" in parsed.text
+    assert "0.88" in parsed.text  # the cosine
+    assert parsed.having("div", title=f"train/{found.path}, the most similar of 27")
+    assert parsed.having("img", alt="Most similar image of wren")
+    assert "nothing to compare" in parsed.text  # of robin
+
+
+def test_a_confused_pair_has_its_count_and_interval() -> None:
+    """One of three: Wilson's interval is 6.1 to 79.2 %."""
+    report = make_report()
+    assert "wren taken for robin 1 of 3 6–79 %" in Page(page.html(report)).text
+    assert "| wren | robin | 1 of 3 | 33\N{NBSP}% | 6–79 |" in page.summary(report)
+
+
+def test_hardest_images_are_shown_with_the_probability_of_their_class() -> None:
+    report = make_report()
+    parsed = Page(page.html(report))
+    ends = report.errors.extremes[0]
+    said = report.predictions.probabilities[ends.hardest[0]]
+    title = f"{report.predictions.paths[ends.hardest[0]]}, taken for robin"
+    assert report.class_names[ends.label] == "wren"
+    assert parsed.having("figure", title=title)
+    assert f"{100 * said[ends.label]:.1f} %" in parsed.text
+    assert parsed.having("figure", title=report.predictions.paths[ends.easiest[0]])
+    assert "of 2 classes" in parsed.text
+    assert "4 images, with the probability" in parsed.text
+
+
+def test_the_map_has_a_dot_for_every_reading() -> None:
+    parsed = Page(page.html(make_report()))
+    island = parsed.islands["map-data"]
+    assert isinstance(island, dict)
+    drawn = [a for t, a in parsed.tags if t == "circle" and a.get("class") in ("right", "wrong")]
+    assert len(drawn) == len(island["readings"]) == 9
+    assert [reading[1] == reading[2] for reading in island["readings"]] == [a["class"] == "right" for a in drawn]
+    assert "drawn by lot" not in parsed.text
+    assert "how far groups lie apart" in parsed.text
 
 
 def test_the_page_asks_for_nothing_from_anywhere() -> None:
@@ -87,11 +131,12 @@ def test_any_number_of_classes(classes: int) -> None:
 
 
 def test_an_evaluation_alone_has_no_training_section() -> None:
-    bare = {"val": None, "confidence": None, "history": (), "kept_epoch": None, "mistakes": (), "recipe_source": ""}
-    bare |= {"seconds": {}, "peak_memory_bytes": None, "environment": {}, "dropped": (), "notes": ()}
+    bare = {"val": None, "confidence": None, "history": (), "kept_epoch": None, "errors": ErrorAnalysis()}
+    bare |= {"recipe_source": "", "seconds": {}, "peak_memory_bytes": None, "environment": {}}
+    bare |= {"dropped": (), "notes": ()}
     parsed = Page(page.html(make_report(**bare)))
     assert "chart-data" not in parsed.islands
-    for section in ("training", "confidence", "mistakes", "recipe", "dropped"):
+    for section in ("training", "confidence", "mistakes", "extremes", "features", "recipe", "dropped"):
         assert not any(a.get("id") == section for _, a in parsed.tags)
     for link in parsed.having("a"):
         assert any(f"#{a.get('id')}" == link["href"] for _, a in parsed.tags)

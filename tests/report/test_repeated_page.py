@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from parsed_page import HOSTILE, Page, asks_for_nothing
 from repeated_sample import judged, make_repeated
+from report_sample import shown
 
 from finegrain.metrics.repeated import Judged
 from finegrain.report import repeated_page as page
+from finegrain.report.repeated_tables import suspects_csv
 
 
 def test_the_page_tells_the_numbers() -> None:
@@ -32,6 +34,35 @@ def test_the_page_tells_what_confidence_is_worth() -> None:
         assert f"{report.metrics.brier.spread.mean:.3f}" in text
         assert f"{100 * report.metrics.ece.spread.mean:.1f} %" in text.replace("\N{NBSP}", " ")
     assert any("Wrong among the answers given" in str(svg["aria-label"]) for svg in parsed.having("svg", role="img"))
+
+
+def test_suspected_labels_are_counted_shown_and_called_suspicions() -> None:
+    cells = judged(per_class=9)
+    for cell in cells:
+        cell.probabilities[:] = 0.8 * np.eye(3)[cell.labels] + 0.2 / 3
+        cell.probabilities[0] = [0.05, 0.9, 0.05]
+    report = make_repeated(cells=cells)
+    assert [s.path for s in report.metrics.suspects] == ["0/0-0.jpg", "0/1-0.jpg", "0/2-0.jpg"]
+    report = make_repeated(cells=cells, suspects=[shown(report.metrics.suspects[0])])
+    parsed = Page(page.html(report))
+    assert "3 of 81 images are suspected of a wrong label" in parsed.text
+    assert "A suspicion is no finding." in parsed.text
+    assert "wren 5.0 % taken for robin 90.0 % 0/0-0.jpg" in parsed.text
+    assert len(parsed.having("img")) == 2
+    assert "3 of 81 images are suspected of a wrong label, listed in suspects.csv" in page.summary(report)
+    assert suspects_csv(report).splitlines()[:2] == [
+        "path,label,suggested,probability_label,probability_suggested",
+        "0/0-0.jpg,wren,robin,0.05,0.9",
+    ]
+
+
+def test_no_suspicion_is_no_proof() -> None:
+    cells = judged()
+    for cell in cells:
+        cell.probabilities[:] = np.eye(3)[cell.labels]
+    report = make_repeated(cells=cells)
+    assert "That does not prove the labels right." in Page(page.html(report)).text
+    assert len(suspects_csv(report).splitlines()) == 1
 
 
 def test_the_page_asks_for_nothing_from_anywhere() -> None:

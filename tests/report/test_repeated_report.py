@@ -6,7 +6,7 @@ from repeated_sample import judged, make_repeated
 
 from finegrain.errors import OutputError
 
-FILES = {"costs.csv", "metrics.json", "cells.png", "confusion.png", "report.md", "report.html"}
+FILES = {"costs.csv", "suspects.csv", "metrics.json", "cells.png", "confusion.png", "report.md", "report.html"}
 
 
 def test_every_file_is_written_and_the_page_last(tmp_path: Path) -> None:

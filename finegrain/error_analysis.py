@@ -1,0 +1,126 @@
+"""What a model's errors look like: the surest beside their nearest neighbours, the ends of every class, a map."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from finegrain.data.base import Data, Sample, Source
+from finegrain.engine.evaluate import Predictions
+from finegrain.features.cache import FeatureCache
+from finegrain.features.embedding import embed
+from finegrain.features.extract import extract
+from finegrain.features.neighbours import Neighbour, nearest
+from finegrain.metrics.mistakes import Mistake, class_extremes, surest_mistakes
+from finegrain.models.classifier import Classifier
+from finegrain.report.gallery import STAMP_SIDE, THUMBNAIL_SIDE, thumbnail
+from finegrain.report.record import ErrorAnalysis, FeatureMap, Likeness, Shown
+from finegrain.runtime import Runtime, seed_of
+
+SHOWN_MISTAKES = 24
+MOST_MAPPED = 1000
+"""Images on the map; of a larger split a random sample. Time grows with their number."""
+_STAMPS = 240
+"""About how many images each end of the classes has together: bounds what the page weighs."""
+_MOST_EACH = 3
+"""Images at one end of a class."""
+
+See = Callable[[Sequence[Sample]], Tensor]
+"""Images → their features [N, D]."""
+
+
+def features_by(model: Classifier, *, source: Source, runtime: Runtime, cache: FeatureCache) -> See:
+    """What the head of `model` reads, through the cache; never compiled, so that a rerun gives the same."""
+    exact = replace(runtime, compile="never")
+    read = partial(extract, source=source, classifier=model, runtime=exact, cache=cache, title="features to compare")
+    return lambda samples: read(samples).values
+
+
+def analyse(predictions: Predictions, *, data: Data, see: See) -> ErrorAnalysis:
+    """Choose, compare and picture what the page of a run shows of its errors.
+
+    This is no second look at test: what is shown follows from the predictions that were counted, and the features of
+    test images, which are new, know no labels.
+
+    Args:
+        predictions: Of `data.test`, in its order.
+        data: The splits; neighbours are train images.
+        see: By the model that predicted.
+    """
+    said = predictions.labels, predictions.probabilities
+    mistakes = surest_mistakes(predictions.paths, *said, limit=SHOWN_MISTAKES)
+    classes = len(data.class_names)
+    extremes = class_extremes(*said, each=min(max(_STAMPS // classes, 1), _MOST_EACH), limit=_STAMPS)
+    stamped = sorted({row for ends in extremes for row in (*ends.hardest, *ends.easiest)})
+    stamps = _pictures([data.test[row] for row in stamped], data.source, STAMP_SIDE)
+    return ErrorAnalysis(
+        mistakes=show(mistakes, images=data.test, pool=data.train, source=data.source, see=see),
+        extremes=extremes,
+        stamps={row: stamps[data.test[row].path] for row in stamped},
+        feature_map=_feature_map(data.test, see),
+    )
+
+
+def show(
+    mistakes: Sequence[Mistake],
+    *,
+    images: Iterable[Sample],
+    pool: Sequence[Sample],
+    source: Source,
+    see: See | None,
+) -> tuple[Shown, ...]:
+    """Mistakes with their pictures, beside the most similar images of both classes.
+
+    Args:
+        mistakes: Images with two classes each.
+        images: Those the mistakes are among.
+        pool: Where to look for similar ones.
+        source: Reads their pixels.
+        see: None: no features are worth comparing, and nothing stands beside.
+    """
+    by_path = {sample.path: sample for sample in images}
+    chosen = [by_path[mistake.path] for mistake in mistakes]
+    asked = [
+        (sample, label)
+        for sample, mistake in zip(chosen, mistakes, strict=True)
+        for label in (mistake.predicted, mistake.label)
+    ]
+    found = nearest(asked, pool, see=see) if see else [None] * len(asked)
+    pictures = _pictures([*chosen, *(near.sample for near in found if near)], source, THUMBNAIL_SIDE)
+
+    def likeness(near: Neighbour | None) -> Likeness | None:
+        if near is None:
+            return None
+        path = near.sample.path
+        return Likeness(path=path, image=pictures[path], cosine=near.cosine, among=near.among)
+
+    return tuple(
+        Shown(
+            mistake=mistake,
+            image=pictures[mistake.path],
+            like_predicted=likeness(like_predicted),
+            like_label=likeness(like_label),
+        )
+        for mistake, like_predicted, like_label in zip(mistakes, found[::2], found[1::2], strict=True)
+    )
+
+
+def _pictures(samples: Sequence[Sample], source: Source, side: int) -> dict[str, bytes]:
+    different = {sample.path: sample for sample in samples}
+    bar = tqdm(different.items(), desc="pictures", leave=False, disable=None)
+    return {path: thumbnail(source.read(sample), side) for path, sample in bar}
+
+
+def _feature_map(test: Sequence[Sample], see: See) -> FeatureMap | None:
+    rows = list(range(len(test)))
+    if len(rows) > MOST_MAPPED:
+        drawn = np.random.default_rng(seed_of("feature map")).choice(len(test), MOST_MAPPED, replace=False)
+        rows = sorted(drawn.tolist())
+    features = see([test[row] for row in rows]).float().numpy()
+    # t-SNE does not say how far it is: the bar only says what is being waited for.
+    with tqdm(total=1, desc="feature map", leave=False, disable=None):
+        places = embed(features)
+    return None if places is None else FeatureMap(rows=tuple(rows), places=places)
