@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from finegrain.data.base import Data
 from finegrain.data.feed import Feed
 from finegrain.engine.checkpoint import Course, read_course
-from finegrain.engine.evaluate import Predictions, predict
+from finegrain.engine.evaluate import EvaluationConfig, Predictions, predict
 from finegrain.errors import CheckpointError, fault
 from finegrain.metrics.classification import evaluate_predictions
 from finegrain.metrics.confidence import judge_confidence
@@ -29,6 +29,20 @@ SHOWN_MISTAKES = 24
 _COUNT = "test_evaluations.json"
 
 
+def best_folder(directory: RunDirectory) -> Path:
+    """Where the best model of a run lies, every byte verified.
+
+    Raises:
+        CheckpointError: There is none, or it is damaged.
+    """
+    folder = directory.newest("best")
+    if folder is None:
+        raise CheckpointError(
+            fault(f"{directory.path} has no best model", got="none", expected="a finished epoch", remedy="train first")
+        )
+    return folder
+
+
 def best_model(
     directory: RunDirectory, *, class_names: Sequence[str], runtime: Runtime, trust: bool = False
 ) -> Classifier:
@@ -37,12 +51,7 @@ def best_model(
     Raises:
         CheckpointError: There is none, it is damaged, or its classes differ.
     """
-    folder = directory.newest("best")
-    if folder is None:
-        raise CheckpointError(
-            fault(f"{directory.path} has no best model", got="none", expected="a finished epoch", remedy="train first")
-        )
-    model, saved_names = load_folder(folder, trust=trust)
+    model, saved_names = load_folder(best_folder(directory), trust=trust)
     if saved_names != tuple(class_names):
         raise CheckpointError(_class_difference(saved_names, class_names))
     runtime.place_model(model)
@@ -67,7 +76,7 @@ def judge(
     data: Data,
     val: Feed,
     test: Feed,
-    notes: Sequence[str],
+    evaluation: EvaluationConfig,
     runtime: Runtime,
     clock: Stopwatch,
 ) -> str:
@@ -80,7 +89,7 @@ def judge(
         data: The splits.
         val: Feeds `data.val` in its order.
         test: Feeds `data.test` in its order.
-        notes: What a reader must know of the numbers, beside what the data says of itself.
+        evaluation: What the feeds show of an image.
         runtime: Where and how to compute.
         clock: Holds the time spent so far, by phase.
 
@@ -99,6 +108,8 @@ def judge(
     report = Report(
         name=course.identity["name"],
         class_names=data.class_names,
+        views=evaluation.views,
+        checkpoint=best_folder(directory).name,
         val=evaluate_predictions(on_val.labels, on_val.probabilities),
         test=evaluate_predictions(on_test.labels, on_test.probabilities),
         confidence=judge_confidence(val=on_val, test=on_test),
@@ -115,7 +126,7 @@ def judge(
         peak_memory_bytes=runtime.peak_memory_bytes(),
         environment=environment(runtime),
         dropped=[(entry.path, entry.reason) for entry in data.dropped],
-        notes=(*data.notes, *course.notes(), *notes),
+        notes=(*data.notes, *course.notes(), *evaluation.notes()),
     )
     return f"{report.headline()}\n{report.write(directory.path)}"
 

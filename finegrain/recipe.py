@@ -229,7 +229,7 @@ def judge_best(
         data=data,
         val=feeds.val,
         test=feeds.test,
-        notes=recipe.evaluation.notes(),
+        evaluation=recipe.evaluation,
         runtime=runtime,
         clock=clock,
     )
