@@ -24,6 +24,7 @@ from finegrain.metrics.ensembles import Average, average
 from finegrain.metrics.fitted import find_unsure
 from finegrain.metrics.probabilities import checked_probabilities
 from finegrain.report.answers import Answers
+from finegrain.report.escape import one_line
 from finegrain.runtime import Runtime, RuntimeConfig, device_faults
 from finegrain.storage import atomic_write
 from finegrain.trained import Trained, calibration, find_models
@@ -79,6 +80,10 @@ class Query:
         if not self.members:
             expected, remedy = "a run's directory, or several", "set --out, or name them after the command"
             faults.append(fault("no model", got="none", expected=expected, remedy=remedy))
+        places = [Path(name).resolve() for name in self.members]
+        if len(set(places)) < len(places):
+            got, expected, remedy = ", ".join(self.members), "different directories", "name it once"
+            faults.append(fault("a model twice", got=got, expected=expected, remedy=remedy))
         if self.explain and len(self.members) > 1:
             remedy = "leave explain out"
             faults.append(fault("explain is of one model", got=len(self.members), expected="one", remedy=remedy))
@@ -100,7 +105,8 @@ def predict(query: Query) -> str:
     with device_faults():
         runtime = query.runtime.build()
         probabilities, unreadable = _ask(query, models, files, runtime)
-    faults = fault_list(f"{len(unreadable):,} of {len(files):,} files could not be read", list(unreadable.values()))
+    reasons = [one_line(reason) for reason in unreadable.values()]
+    faults = fault_list(f"{len(reasons):,} of {len(files):,} files could not be read", reasons)
     if len(unreadable) == len(files):
         raise DataError(faults)
     fitted, words = calibration(models, views=query.views)

@@ -283,6 +283,7 @@ def test_names_that_a_spreadsheet_would_run_are_escaped(home: Path, tmp_path: Pa
         (["p", "fewer", "images=images"], "differ first at number 2: got none; expected crane"),
         (["p", "images=images", "to=notes.md"], "notes.md is there already"),
         (["p", "images=images", "to=no/where.csv"], "cannot be written: got no;"),
+        (["--out", "p", "./p", "images=images"], "a model twice: got p, ./p"),
         (["p", "q", "images=images", "explain=true"], "explain is of one model"),
         (["p", "images=images", "top=0"], "top is not allowed"),
         (["p", "images=images", "threshold=2"], "threshold is not allowed"),

@@ -41,21 +41,21 @@ class Answers:
 
     def csv(self) -> str:
         """One row a file, in their order: the likeliest classes, how sure, and why it could not be read."""
-        ranked = self._ranked()
+        ranked, names = self._ranked(), [csv_cell(name) for name in self.class_names]
         header = ["path"]
         for rank in range(1, ranked.shape[1] + 1):
             header += [f"class_{rank}", f"probability_{rank}", f"calibrated_{rank}"]
         header += ["unsure", "set", "error"]
-        rows = (self._row(index, ranked[index], len(header)) for index in range(len(self.paths)))
+        rows = (self._row(index, ranked[index], names) for index in range(len(self.paths)))
         return csv_text(header, rows)
 
     def json(self) -> str:
         """The same, without escapes for spreadsheets."""
-        ranked = self._ranked()
+        ranked, names = self._ranked(), [one_line(name) for name in self.class_names]
         content = {
             "models": [one_line(name) for name in self.models],
             "notes": [one_line(note) for note in self.notes],
-            "predictions": [self._entry(index, ranked[index]) for index in self.read],
+            "predictions": [self._entry(index, ranked[index], names) for index in self.read],
             "unreadable": [
                 {"path": one_line(self.paths[index]), "reason": one_line(reason)}
                 for index, reason in sorted(self.unreadable.items())
@@ -66,36 +66,35 @@ class Answers:
     def _ranked(self) -> NDArray[np.int64]:
         return np.argsort(-self.probabilities, axis=1, kind="stable")[:, : self.top]
 
-    def _row(self, index: int, ranked: NDArray[np.int64], width: int) -> list[object]:
-        path = csv_cell(self.paths[index])
+    def _row(self, index: int, ranked: NDArray[np.int64], names: Sequence[str]) -> list[object]:
+        row: list[object] = [csv_cell(self.paths[index])]
         if index in self.unreadable:
-            return [path, *[""] * (width - 2), csv_cell(self.unreadable[index])]
-        row: list[object] = [path]
+            return [*row, *[""] * (3 * len(ranked) + 2), csv_cell(self.unreadable[index])]
         for label in ranked:
-            row += [csv_cell(self.class_names[label]), f"{self.probabilities[index, label]:.6g}"]
+            row += [names[label], f"{self.probabilities[index, label]:.6g}"]
             row.append("" if self.calibrated is None else f"{self.calibrated[index, label]:.6g}")
         row.append("" if self.unsure is None else str(bool(self.unsure[index])).lower())
-        return [*row, csv_cell(" | ".join(self._set(index) or ())), ""]
+        return [*row, " | ".join(self._set(index, names) or ()), ""]
 
-    def _entry(self, index: int, ranked: NDArray[np.int64]) -> dict[str, object]:
+    def _entry(self, index: int, ranked: NDArray[np.int64], names: Sequence[str]) -> dict[str, object]:
         return {
             "path": one_line(self.paths[index]),
             "classes": [
                 {
-                    "class": one_line(self.class_names[label]),
+                    "class": names[label],
                     "probability": float(self.probabilities[index, label]),
                     "calibrated": None if self.calibrated is None else float(self.calibrated[index, label]),
                 }
                 for label in ranked
             ],
             "unsure": None if self.unsure is None else bool(self.unsure[index]),
-            "set": self._set(index),
+            "set": self._set(index, names),
         }
 
-    def _set(self, index: int) -> list[str] | None:
+    def _set(self, index: int, names: Sequence[str]) -> list[str] | None:
         """The names in an image's set, likeliest first."""
         if self.sets is None:
             return None
         inside = np.flatnonzero(self.sets[index])
         order = inside[np.argsort(-self.probabilities[index, inside], kind="stable")]
-        return [one_line(self.class_names[label]) for label in order]
+        return [names[label] for label in order]
