@@ -75,7 +75,8 @@ def classify(
         images=len(samples) * len(shown),
         batch_size=min(batch_size or BATCH_SIZE[runtime.device.type], len(samples)),
     )
-    probabilities, unreadable = [], {}
+    probabilities: list[Tensor] = []
+    unreadable: dict[int, str] = {}
     loader = load(samples, batch_size=size, num_workers=runtime.num_workers)
     with tqdm(total=len(samples), desc=title, unit="image", leave=False, disable=None) as progress:
         for batch in loader.epoch(0):
