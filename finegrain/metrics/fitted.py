@@ -62,7 +62,7 @@ class Fitted:
 def find_unsure(
     probabilities: NDArray[np.float64], *, threshold: float | None, fitted: Fitted | None
 ) -> tuple[NDArray[np.bool_] | None, str]:
-    """Which answers are unsure, and the rule in a sentence: by a threshold or, where there is none, by their sets.
+    """Which answers are unsure, and the rule in a sentence: by a threshold or, where there is none, by the sets.
 
     Args:
         probabilities: As the model gives them [N, K].
@@ -77,7 +77,12 @@ def find_unsure(
     if threshold is not None:
         return probabilities.max(axis=1) < threshold, f"Unsure: a probability below {threshold:.4g}."
     sets = fitted.sets(probabilities) if fitted else None
-    if fitted is None or sets is None:
+    if fitted is None or fitted.limit is None or sets is None:
         return None, "Which answers are unsure is not known: set threshold=P."
-    rule = f"Unsure: more than one class in the set that holds the true one in {fitted.coverage:.0%}."
-    return sets.sum(axis=1) > 1, rule
+    unsure = sets.sum(axis=1) > 1
+    if fitted.method == "lac":  # The likeliest class is in every set, even where it is too unlikely for it.
+        unsure |= 1 - probabilities.max(axis=1) > fitted.limit
+    return (
+        unsure,
+        f"Unsure: not exactly one class is likely enough for sets that hold the true one in {fitted.coverage:.0%}.",
+    )

@@ -34,17 +34,24 @@ def test_what_val_could_not_promise_is_none():
 def test_unsure_is_what_lies_below_the_threshold_or_has_several_classes():
     fitted = Fitted.read(WRITTEN)
     without = Fitted.read(WRITTEN | {"threshold": None})
+    strict = Fitted.read(WRITTEN | {"threshold": None, "sets": WRITTEN["sets"] | {"limit": 0.4}})
     nothing = Fitted.read(WRITTEN | {"threshold": None, "sets": WRITTEN["sets"] | {"limit": None}})
     for threshold, known, expected, word in (
         (None, fitted, [True, False], "below 0.8"),
         (0.95, fitted, [True, True], "below 0.95"),
         (0.9, None, [True, False], "below 0.9"),
-        (None, without, [True, False], "more than one class in the set that holds the true one in 90%"),
+        (None, without, [True, False], "sets that hold the true one in 90%"),
+        (None, strict, [True, False], "not exactly one class"),
     ):
         found, rule = find_unsure(P, threshold=threshold, fitted=known)
         assert found is not None
         assert found.tolist() == expected
         assert word in rule
+    assert strict.sets(P).sum(axis=1).tolist() == [1, 1], "the likeliest of the first is not likely enough"
+    summed = Fitted.read(WRITTEN | {"threshold": None, "sets": WRITTEN["sets"] | {"method": "aps", "limit": 0.4}})
+    found, _ = find_unsure(P, threshold=None, fitted=summed)
+    assert found is not None
+    assert found.tolist() == [False, False], "here no class is let in where the first is likely enough alone"
     assert find_unsure(P, threshold=None, fitted=nothing)[0] is None
     assert find_unsure(P, threshold=None, fitted=None)[0] is None
 
