@@ -139,9 +139,15 @@ def _network(
 
     backbone = frozen(classifier, runtime)
     fits = backbone(probe).shape[1] == head.in_features
-    likeness = float(cosine_similarity(fast(backbone, probe), as_evaluated(probe)).mean()) if fits else 0.0
+    likeness = _likeness(fast(backbone, probe), as_evaluated(probe)) if fits else 0.0
     if likeness < LIKENESS:
         logger.info("the network runs as in evaluation: its fast form says something else (cosine %.4f)", likeness)
         return as_evaluated, batch_size
     batch_size = batch_that_fits(backbone, batch_size)
     return partial(fast, compiled(backbone, images=images, batch_size=batch_size)), batch_size
+
+
+def _likeness(first: Tensor, second: Tensor) -> float:
+    """Mean cosine of two logits [B, K] of each image, without what they add to every class."""
+    a, b = (logits - logits.mean(dim=1, keepdim=True) for logits in (first, second))
+    return float(cosine_similarity(a, b).mean())
