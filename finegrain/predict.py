@@ -151,7 +151,7 @@ def _ask(
             runtime=runtime,
             views=query.views or model.confidence.views,
             batch_size=query.batch_size,
-            title=f"predicting, {model.path.name}",
+            title=f"predicting, {model.path}",
         )
         said.append(one.probabilities)
         unreadable |= one.unreadable

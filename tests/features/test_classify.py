@@ -93,18 +93,20 @@ def test_a_fast_form_that_says_something_else_is_left(model, drawn, monkeypatch,
 class HeadInside(nn.Module):
     """What follows its head changes the logits."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, flips: bool) -> None:
         super().__init__()
-        self.body, self.fc = nn.Conv2d(3, 6, 3), nn.Linear(6, 5)
+        self.body, self.fc, self.flips = nn.Conv2d(3, 6, 3), nn.Linear(6, 5), flips
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.body(pixels).mean((2, 3))).flip(1) * 3
+        logits = self.fc(self.body(pixels).mean((2, 3)))
+        return logits.flip(1) if self.flips else 3 * logits
 
 
-def test_a_head_within_the_network_is_noticed(drawn):
+@pytest.mark.parametrize("flips", [False, True])
+def test_a_head_within_the_network_is_noticed(drawn, flips: bool):
     samples, source = drawn
     built = classifier()
-    built.network = HeadInside()
+    built.network = HeadInside(flips=flips)
     built.network.fc.bias.data = torch.arange(5.0)
     expected = evaluated(samples, source, built)
     found = classify(samples, source=source, classifier=built, runtime=runtime("bf16")).probabilities
