@@ -4,9 +4,10 @@
     python benchmarks/predict.py --quick    # whether it runs; its figures say little
 
 Both sides read JPEGs of 500 × 375 pixels, run the same frozen network, uncompiled, on one thread, and begin anew each
-round: extraction hashes the files and compares bf16 with fp32, prediction compares its fast form with evaluation's,
-applies the head and averages over views. They take turns; a ratio is the median over rounds, by CPU seconds. The goal
-is extraction's speed, within a tenth, for one view.
+round: extraction hashes the files and compares bf16 with fp32; prediction compares its fast form and evaluation's with
+fp32, applies the head and averages over views. They take turns; a ratio is the median over rounds, by CPU seconds. The
+goal is extraction's speed, within a tenth, for one view. Where extraction finds bf16 too coarse it computes in fp32, and
+prediction, as evaluation, does not.
 """
 
 import argparse
