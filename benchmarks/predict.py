@@ -6,8 +6,8 @@
 Both sides read JPEGs of 500 × 375 pixels, run the same frozen network, uncompiled, on one thread, and begin anew each
 round: extraction hashes the files and compares bf16 with fp32; prediction compares its fast form and evaluation's with
 fp32, applies the head and averages over views. They take turns; a ratio is the median over rounds, by CPU seconds. The
-goal is extraction's speed, within a tenth, for one view. Where extraction finds bf16 too coarse it computes in fp32, and
-prediction, as evaluation, does not.
+goal is extraction's speed, within a tenth, for one view. Where bf16 is too coarse for extraction, it alone computes in
+fp32; prediction stays with evaluation.
 """
 
 import argparse
