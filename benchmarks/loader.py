@@ -8,7 +8,8 @@ float batches at 224 pixels: a random crop of 8 to 100 % of the area, a mirror i
 changed by up to 40 %. torchvision's crop is antialiased; ours with and without. "cached" reads pixels that were decoded
 before the measurement (`data.pixel_cache`). No worker processes, one thread an operation; each side lives in a process
 of its own, and they take turns, an epoch each, after one of warm-up. A ratio is the median over rounds of what was
-measured in the same round, by CPU seconds of all threads of the side.
+measured in the same round, by CPU seconds of all threads of the side. All run on one core, the first: on two, what one
+thread hands to another moves between their caches, which costs CPU seconds of its own.
 """
 
 import argparse
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         mean_bytes = write_photographs(root, train=options.images)
         print(_conditions(options, mean_bytes))
         built = sides(root, cache=Path(folder) / "cache", batch_size=options.batch_size)
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # the sides' processes inherit it
         rounds = take_turns(built, rounds=options.rounds, threads=1)
     print(table(rounds))
     for name, goal in GOALS.items():

@@ -12,6 +12,7 @@ from finegrain.features.cache import FeatureCache
 from finegrain.features.cut import enter, find_cut
 from finegrain.features.extract import extract
 from finegrain.features.feed import CachedFeed
+from finegrain.features.inference import frozen_once
 from finegrain.features.views import Drawn, Plain, View
 from finegrain.models.classifier import Classifier
 from finegrain.runtime import Runtime
@@ -88,11 +89,12 @@ def cached_feeds(
                 remedy="leave tuning.cached_views out, or set augment.preset=weak",
             )
         )
-    head = cut.path == classifier.head_name and len(cut.shape) == 1
+    stored = None if cut.path == classifier.head_name and len(cut.shape) == 1 else cut
+    build = frozen_once(classifier, cut=stored)
     exact = replace(runtime, compile="never")  # whether compiling pays is a matter of time: a rerun may differ
     logger.info("the layers before %s run once an image and are not trained", cut.path)
 
-    def feed(samples: Sequence[Sample], views: Sequence[View], *, train: bool) -> Feed:
+    def feed(samples: Sequence[Sample], views: Sequence[View], *, train: bool, reserve: int = 0) -> Feed:
         features = extract(
             samples,
             source=data.source,
@@ -100,11 +102,14 @@ def cached_feeds(
             runtime=exact,
             cache=cache,
             views=views,
-            cut=None if head else cut,
+            cut=stored,
+            build=build,
+            reserve=reserve,
             title="train features" if train else "val features",
         )
         return CachedFeed(features, samples=samples, batch_size=batch_size, seed=seed, train=train, runtime=runtime)
 
-    feeds = feed(data.train, train_views, train=True), feed(data.val, val_views, train=False)
+    train = feed(data.train, train_views, train=True, reserve=len(data.val) * len(val_views))
+    val = feed(data.val, val_views, train=False)
     enter(classifier, cut)
-    return feeds
+    return train, val

@@ -15,6 +15,8 @@ from finegrain.data.transforms import AugmentConfig
 from finegrain.engine.checkpoint import Checkpoints
 from finegrain.engine.interrupt import Interrupted
 from finegrain.errors import ConfigError, OutputError
+from finegrain.features import inference
+from finegrain.features.shelf import Shelf
 from finegrain.tuning.full import Full
 from finegrain.tuning.head import Head
 from finegrain.tuning.last_block import LastBlock
@@ -59,6 +61,19 @@ def test_what_is_learned_is_the_same(go, monkeypatch, caplog, tuning, views) -> 
     np.testing.assert_allclose(probabilities(go, "cached"), probabilities(go, "whole"), atol=2e-3)
     assert cached["val"]["loss"] == pytest.approx(whole["val"]["loss"], rel=1e-2)
     assert not (go.folder / "cached" / "features").exists()
+
+
+def test_the_frozen_network_is_built_once_for_train_and_val(go, monkeypatch) -> None:
+    built = []
+    frozen = inference.frozen
+
+    def counted(*arguments, **options):
+        built.append(arguments)
+        return frozen(*arguments, **options)
+
+    monkeypatch.setattr(inference, "frozen", counted)
+    go("run", words=["runtime.precision=fp32"])
+    assert len(built) == 1
 
 
 @pytest.mark.parametrize(
@@ -131,6 +146,20 @@ def test_too_small_a_disk_is_met_before_anything_is_computed(go, monkeypatch) ->
     monkeypatch.setattr(shutil, "disk_usage", small)
     with pytest.raises(OutputError, match=r"got 1,000 bytes free; expected .* with room for [\d,]+ bytes"):
         go("run", tuning=LastBlock(cached_views=2), preset="strong")
+
+
+def test_train_is_not_begun_where_val_has_no_room_after_it(go, monkeypatch) -> None:
+    asked = []
+
+    def note(self, needed: int) -> None:
+        asked.append((needed, len(list(go.folder.rglob("*.safetensors")))))
+
+    monkeypatch.setattr(Shelf, "require_room", note)
+    go("run", tuning=LastBlock(cached_views=2), preset="strong", words=["train.epochs=1"])
+    (first, stored), (second, _) = asked
+    train, val = 2 * 3 * tiny_recipe.COUNTS["train"], 2 * 3 * tiny_recipe.COUNTS["val"]
+    assert stored == 0
+    assert first / second == (train + val) / val
 
 
 def test_a_limit_too_small_is_met_before_anything_is_computed(go) -> None:

@@ -4,7 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from finegrain.errors import DataError, fault
 from finegrain.features.cache import FeatureCache
 from finegrain.features.compiling import compiled
 from finegrain.features.cut import Cut
-from finegrain.features.inference import FrozenBackbone, batch_that_fits, frozen
+from finegrain.features.inference import FrozenBackbone, batch_that_fits, frozen_once
 from finegrain.features.keys import image_keys, network_key, stored_dtype
 from finegrain.features.shelf import Shelf, bytes_of
 from finegrain.features.views import Plain, View
@@ -78,6 +78,8 @@ def extract(
     views: Sequence[View] = (Plain(),),
     cut: Cut | None = None,
     batch_size: int | None = None,
+    build: Callable[[Runtime], FrozenBackbone] | None = None,
+    reserve: int = 0,
     title: str = "features",
 ) -> Features:
     """Compute what the head of `classifier` reads of every sample, or what is read at a `cut`, unless the cache has it.
@@ -91,6 +93,8 @@ def extract(
         views: How to look at each image, K ≥ 1 ways.
         cut: Where to stop; none: at the head. Its rows are of the cut's shape.
         batch_size: None: what suits the device.
+        build: `frozen_once` of this classifier and cut, shared between calls; None: the network is built here.
+        reserve: Rows at the cut that come next and must find room as well.
         title: Shown beside the progress bar.
 
     Raises:
@@ -102,7 +106,7 @@ def extract(
     if not samples:
         raise DataError(fault("no images to extract from", got="none", expected="1 or more", remedy="add images"))
     key = network_key(classifier, runtime, cut)
-    build = lru_cache(maxsize=1)(partial(frozen, classifier, cut=cut))
+    build = build or frozen_once(classifier, cut=cut)
     if runtime.precision == "bf16" and not _agrees(
         key, samples, source=source, preprocessing=classifier.preprocessing, build=build, runtime=runtime, cache=cache
     ):
@@ -120,7 +124,7 @@ def extract(
             misses = sum(map(len, missing))
             if misses:
                 if cut is not None:
-                    _require_room(shelf, misses, cut=cut, dtype=dtype, title=title)
+                    _require_room(shelf, misses + reserve, cut=cut, dtype=dtype, title=title)
                 size = batch_that_fits(build(runtime), size)
                 backbone = compiled(build(runtime), images=misses, batch_size=size)
                 fill = partial(_fill, shelf, backbone, source=source, preprocessing=preprocessing, batch_size=size)

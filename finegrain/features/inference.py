@@ -4,6 +4,7 @@ import copy
 import logging
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import lru_cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -74,15 +75,21 @@ def frozen(classifier: Classifier, runtime: Runtime, *, cut: Cut | None = None) 
     size = classifier.preprocessing.image_size
     probe = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     folded, dtype = 0, torch.float32
-    with torch.no_grad():
-        network = _without_head(twin, probe) if cut is None else _Until(twin, cut.path)
-        if runtime.precision == "bf16":
+    network: nn.Module = _Features(twin) if cut is None else _Until(twin, cut.path)
+    if runtime.precision == "bf16":
+        with torch.no_grad():
+            network = _without_head(twin, probe) if cut is None else network
             network, folded = _folded(network, probe)
             network, dtype = _cast(network, probe)
     network.to(runtime.device)
     if runtime.channels_last:
         network.to(memory_format=torch.channels_last)
     return FrozenBackbone(network, runtime=runtime, dtype=dtype, image_size=size, folded=folded > 0, flat=cut is None)
+
+
+def frozen_once(classifier: Classifier, *, cut: Cut | None = None) -> Callable[[Runtime], FrozenBackbone]:
+    """`frozen` that keeps what it built last: to be shared between extractions, as building takes seconds."""
+    return lru_cache(maxsize=1)(partial(frozen, classifier, cut=cut))
 
 
 def batch_that_fits(backbone: FrozenBackbone, batch_size: int) -> int:

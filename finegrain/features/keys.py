@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from typing import Protocol, runtime_checkable
 
 import cv2
@@ -21,6 +22,9 @@ FORMAT = 2
 """Raised whenever this package computes or stores features in another way."""
 
 _LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "numpy", "pillow", "simplejpeg")
+
+_AT_ONCE = 32
+"""Files that a thread reads before it wakes the caller: one by one, that took longer than the hashing."""
 
 
 @runtime_checkable
@@ -73,7 +77,9 @@ def image_keys(samples: Sequence[Sample], source: Source) -> list[bytes]:
     """
     key = source.content_key if isinstance(source, KeyedSource) else lambda sample: _pixels_key(sample, source)
     threads = min(torch.get_num_threads(), 8)
-    return list(ordered_map(key, samples, threads=threads, ahead=8 * threads))
+    parts = [samples[start : start + _AT_ONCE] for start in range(0, len(samples), _AT_ONCE)]
+    keys = ordered_map(lambda part: [key(sample) for sample in part], parts, threads=threads, ahead=2 * threads)
+    return list(chain.from_iterable(keys))
 
 
 def _pixels_key(sample: Sample, source: Source) -> bytes:

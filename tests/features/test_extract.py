@@ -19,7 +19,7 @@ from finegrain.data.image import FileSource
 from finegrain.data.transforms import AugmentConfig, eval_transform
 from finegrain.errors import DataError, NumericsError
 from finegrain.features import extract as module
-from finegrain.features import keys
+from finegrain.features import inference, keys
 from finegrain.features.cache import FeatureCache
 from finegrain.features.extract import Features, extract
 from finegrain.features.inference import frozen
@@ -105,7 +105,7 @@ def test_cached_equals_uncached_to_the_bit(setting, monkeypatch, precision) -> N
     features = setting.extract()
     assert (features.hits, features.misses) == (7, 3)
     assert torch.equal(features.values, expected)
-    monkeypatch.setattr(module, "frozen", no_network)
+    monkeypatch.setattr(inference, "frozen", no_network)
     again = setting.extract()
     assert (again.hits, again.misses, again.key) == (COUNT, 0, features.key)
     assert again.stored_bytes == features.stored_bytes > expected.nbytes
@@ -308,7 +308,7 @@ def test_further_views_are_augmented_and_cached(setting, monkeypatch) -> None:
     assert torch.equal(features.take([4, 2], 1), expected[[4, 2], 1])
     setting.options["views"] = drawn(1)
     setting.samples = setting.samples[::-1]
-    monkeypatch.setattr(module, "frozen", no_network)
+    monkeypatch.setattr(inference, "frozen", no_network)
     assert torch.equal(setting.extract().values, expected.flip(0)[:, :2])
 
 
@@ -370,7 +370,7 @@ def test_features_beyond_their_format_are_refused(setting, monkeypatch, precisio
         backbone.network = lambda pixels: network(pixels) * factor
         return backbone
 
-    monkeypatch.setattr(module, "frozen", scaled)
+    monkeypatch.setattr(inference, "frozen", scaled)
     with pytest.raises(NumericsError, match=r"features are not finite: got up to .*; expected at most"):
         setting.extract()
 
@@ -397,7 +397,7 @@ def test_bf16_that_changes_the_features_is_left_out_and_that_is_remembered(setti
     assert "bf16 would change the features (cosine" in caplog.text
     assert (found.key, found.hits) == (exact.key, COUNT)
     caplog.clear()
-    monkeypatch.setattr(module, "frozen", no_network)
+    monkeypatch.setattr(inference, "frozen", no_network)
     assert setting.extract().key == exact.key
     assert "to fp32" not in caplog.text
 
@@ -407,5 +407,6 @@ def test_an_unreadable_note_is_measured_again(setting) -> None:
     key = setting.extract().key
     note = setting.cache.folder / key / "likeness"
     note.write_text("ten")
+    setting.cache = FeatureCache(setting.cache.folder)
     assert setting.extract().hits == COUNT
     assert float(note.read_text()) > 0.999

@@ -1,0 +1,18 @@
+"""100 bird species, ViT-Tiny/16 from ImageNet, every bias and the head trained.
+
+    FINEGRAIN_DATA=FOLDER python main.py --config configs/birds_vit_tiny_bitfit.py
+
+The accuracy is not measured.
+"""
+
+from configs.birds_vit_tiny_lora import config as base
+from finegrain.recipe import Recipe
+from finegrain.tuning.bitfit import BitFit
+
+
+def config() -> Recipe:
+    """Return the recipe."""
+    recipe = base()
+    recipe.name = "birds_vit_tiny_bitfit"
+    recipe.tuning = BitFit(probe_first=True)
+    return recipe
