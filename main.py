@@ -1,4 +1,4 @@
-"""The command line: `python main.py [COMMAND] --config FILE [KEY=VALUE ...]`."""
+"""The command line: `python main.py [COMMAND] [KEY=VALUE ...]`; exit code 2: wrong input, 3: done but for bad files."""
 
 import argparse
 import logging
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from finegrain.errors import FinegrainError
 
-WORDS = """train: train, evaluate once on test, report (the default); evaluate: judge the best model in --out again;
-explain [images=PATH]: what it looks at; features: what the frozen network says; crossval [folds=K] [on=test]: k-fold;
-ensemble DIR DIR ...: models as one; learning-curve [counts=N,N]: fewer images; tune KEY=LOW..HIGH KEY=A,B: search;
-lr-range: possible rates; then KEY=VALUE for fields of the recipe; or compare DIR DIR ...: finished evaluations"""
+WORDS = """train: train, test once, report (the default); evaluate: judge the best model in --out again; explain
+[images=PATH]: what it looks at; features: what the frozen network says; crossval [folds=K]: k-fold; ensemble DIR DIR:
+models as one; learning-curve: fewer images; tune KEY=LOW..HIGH KEY=A,B: search; lr-range: possible rates; then
+KEY=VALUE of the recipe; without a recipe: compare DIR DIR: finished evaluations; predict DIR images=PATH: new images"""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; return the exit code: 0 done, 2 the input was wrong, 130 or 143 after a signal."""
+    """Run one command; return the exit code: 0 done, 2 wrong input, 3 done but for bad files, 130 or 143 a signal."""
     parser = argparse.ArgumentParser(prog="main.py", description=__doc__)
     parser.add_argument("words", nargs="*", metavar="WORD", help=WORDS)
-    parser.add_argument("--config", help="a Python file with config() -> Recipe; all but compare need it")
+    parser.add_argument("--config", help="a Python file with config() -> Recipe; all but compare and predict need it")
     parser.add_argument("--out", type=Path, help="the run directory itself; default ckpt/<name>/<time>")
     parser.add_argument("--cache", help="a folder that keeps features of frozen networks for all runs")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, or with the newest")

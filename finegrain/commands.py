@@ -4,7 +4,7 @@ import dataclasses
 import logging
 import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from finegrain.errors import ConfigError, OutputError, fault
 from finegrain.explain import Request, explain
 from finegrain.metrics.confidence import Promises
 from finegrain.models.summary import summary
+from finegrain.predict import Query, predict
 from finegrain.recipe import Recipe, evaluate, run
 from finegrain.repeated.compare import compare
 from finegrain.repeated.crossval import EVALUATION, Protocol, crossval
@@ -102,8 +103,8 @@ def answer(words: Sequence[str], *, config: str | None, **options: Any) -> str:
     """Do what a command line says; return what to print.
 
     Args:
-        words: A command, which may be left out, then KEY=VALUE; or `compare` and directories.
-        config: The file that gives the recipe; `compare` needs none.
+        words: A command, which may be left out, then KEY=VALUE; `compare` and `predict` take directories as well.
+        config: The file that gives the recipe; `compare` and `predict` need none.
         options: As for `carry_out`.
 
     Raises:
@@ -111,6 +112,10 @@ def answer(words: Sequence[str], *, config: str | None, **options: Any) -> str:
     """
     if words[:1] == ["compare"]:
         return _compare([Path(word) for word in words[1:]], **options)
+    if words[:1] == ["predict"]:
+        run = options.pop("out", None)
+        _refuse_options("predict takes no such options", {"config": config} | options, expected="--out and KEY=VALUE")
+        return predict(_query(words[1:], run))
     if config is None:
         expected, remedy = "a Python file with config() -> Recipe", "name one of configs/"
         raise ConfigError(fault("--config is missing", got="none", expected=expected, remedy=remedy))
@@ -118,12 +123,7 @@ def answer(words: Sequence[str], *, config: str | None, **options: Any) -> str:
 
 
 def _compare(paths: Sequence[Path], *, out: Path | None = None, **others: Any) -> str:
-    if any(others.values()):
-        given = ", ".join(name for name, value in others.items() if value)
-        expected = "directories, and perhaps --out"
-        raise ConfigError(
-            fault("compare takes no options but --out", got=given, expected=expected, remedy="leave it out")
-        )
+    _refuse_options("compare takes no options but --out", others, expected="directories, and perhaps --out")
     path = out or run_directory("compare", "", newest=False)
     return compare(paths, directory=RunDirectory(path, resume=(path / PAGE).exists()))
 
@@ -223,3 +223,18 @@ def plan(recipe: Recipe) -> str:
         in_all = min(steps * recipe.train.epochs, recipe.train.max_steps or math.inf)
         lines.append(f"{images:,} train images: {steps:,} an epoch, {in_all:,} steps in all")
     return "\n".join(lines)
+
+
+def _refuse_options(what: str, options: Mapping[str, Any], *, expected: str) -> None:
+    given = ", ".join(name for name, value in options.items() if value)
+    if given:
+        raise ConfigError(fault(what, got=given, expected=expected, remedy="leave it out"))
+
+
+def _query(words: Sequence[str], run: Path | None) -> Query:
+    """What `predict` is asked for: models by name, and settings."""
+    members = [word for word in words if "=" not in word]
+    query = Query(members=tuple([str(run), *members] if run else members))
+    configs.override(query, [word for word in words if "=" in word])
+    configs.check(query)
+    return query

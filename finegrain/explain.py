@@ -1,7 +1,6 @@
 """The command `explain`: maps of what speaks for a class, for a run's best model, on a page of their own."""
 
 import csv
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from tqdm import tqdm
 
 from finegrain.config import Count
 from finegrain.data.base import Sample, Source, Table
-from finegrain.data.image import image_files, read_image
+from finegrain.data.image import read_image
+from finegrain.data.inputs import find_images
 from finegrain.data.transforms import eval_transform, normalize
 from finegrain.errors import CheckpointError, ConfigError, DataError, fault
 from finegrain.judgement import best_model
@@ -25,7 +25,7 @@ from finegrain.report.explanations import Explained, Explanations, Panel
 from finegrain.report.heat import attention_sheet, overlay
 from finegrain.runtime import Runtime, device_faults
 from finegrain.saliency.explainer import CLASSLESS, Explainer, Method
-from finegrain.storage import RunDirectory, locate
+from finegrain.storage import RunDirectory
 
 GALLERY = Path("gen")
 """Under it the pictures lie, by recipe, run and method."""
@@ -50,7 +50,7 @@ class Request:
     """How; rollout and attention need a vision transformer. hirescam is gradcam where a CNN's last grid is averaged
     into a linear head, and points better elsewhere (`benchmarks/explanations.py`)."""
     images: str | None = None
-    """An image file, or a folder of them; none: images of the test split."""
+    """An image, a folder of them, a pattern or a list, see `find_images`; none: images of the test split."""
     class_name: str | None = None
     """Test images of this class; none: the surest mistakes on test."""
     count: Count = 24
@@ -64,9 +64,6 @@ class Request:
         if self.images is not None and self.class_name is not None:
             got, expected = f"images={self.images} class_name={self.class_name}", "images or class_name"
             faults.append(fault("images are chosen twice", got=got, expected=expected, remedy="leave one out"))
-        if self.images is not None and re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", self.images):
-            expected, remedy = "a file or a folder", "download it, and name the file"
-            faults.append(fault("images is an address", got=self.images, expected=expected, remedy=remedy))
         if self.compare and len(set(self.compare)) != 2:
             got, expected = ",".join(self.compare), "two classes, A,B"
             faults.append(fault("compare", got=got, expected=expected, remedy="name two different classes"))
@@ -74,7 +71,7 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Photograph:
+class Photograph:
     """An image to be explained."""
 
     path: str
@@ -100,38 +97,84 @@ def explain(recipe: Recipe, request: Request, *, directory: RunDirectory) -> str
         model = best_model(directory, class_names=table.class_names, runtime=runtime, trust=recipe.model.trust)
         compared = [_class_index(name, table.class_names) for name in request.compare]
         chosen, photographs = _choose(request, table, run=directory.path, max_pixels=recipe.data.max_pixels)
-        explainer = Explainer(
-            model.network,
-            head=model.get_submodule(model.head_name),
-            attentions=[model.get_submodule(path) for path in model.attention_modules()],
-            method=request.method,
+        found = explain_all(
+            photographs,
+            model,
+            request.method,
+            compared,
+            name=recipe.name,
+            chosen=chosen,
+            names=table.class_names,
+            batch_size=recipe.train.batch_size,
+            runtime=runtime,
         )
-        images = [
-            explained
-            for batch in _batches(photographs, recipe.train.batch_size)
-            for explained in _explain(batch, model, explainer, compared, names=table.class_names, runtime=runtime)
-        ]
         page = directory.path / f"explain-{request.method}.html"
         pictures = GALLERY / recipe.name / f"explain-{directory.path.resolve().name}-{request.method}"
-        Explanations(
-            name=recipe.name,
-            method=request.method,
-            architecture=model.architecture,
-            chosen=chosen,
-            reading=_READING.get(request.method, _OF_A_CLASS),
-            images=images,
-        ).write(page, pictures)
-    return f"{recipe.name}: {len(images)} images explained by {request.method}, pictures in {pictures}\n{page}"
+        found.write(page, pictures)
+    return f"{recipe.name}: {len(found.images)} images explained by {request.method}, pictures in {pictures}\n{page}"
 
 
-def _choose(request: Request, table: Table, *, run: Path, max_pixels: int) -> tuple[str, Sequence[_Photograph]]:
+def explain_all(
+    photographs: Sequence[Photograph],
+    model: Classifier,
+    method: Method,
+    compared: Sequence[int],
+    *,
+    name: str,
+    chosen: str,
+    names: Sequence[str],
+    batch_size: int,
+    runtime: Runtime,
+) -> Explanations:
+    """Explain any images; see `explain`.
+
+    Args:
+        photographs: Not yet as the model sees them.
+        model: On its device.
+        method: How.
+        compared: Two classes by number, or none: the likeliest, and the true one or the second likeliest.
+        name: Of the page.
+        chosen: Which images these are, in a sentence.
+        names: The model's K classes.
+        batch_size: Images at a time.
+        runtime: Where and how to compute.
+
+    Raises:
+        ConfigError: The architecture cannot be explained so.
+    """
+    explainer = Explainer(
+        model.network,
+        head=model.get_submodule(model.head_name),
+        attentions=[model.get_submodule(path) for path in model.attention_modules()],
+        method=method,
+    )
+    return Explanations(
+        name=name,
+        method=method,
+        architecture=model.architecture,
+        chosen=chosen,
+        reading=_READING.get(method, _OF_A_CLASS),
+        images=[
+            explained
+            for batch in _batches(photographs, batch_size)
+            for explained in _explain(batch, model, explainer, compared, names=names, runtime=runtime)
+        ],
+    )
+
+
+def read_photographs(files: Sequence[Path], *, max_pixels: int) -> list[Photograph]:
+    """Images of which nothing is known; raises DataError where one cannot be read."""
+    return [
+        Photograph(path=str(file), label=None, pixels=read_image(file, max_pixels=max_pixels).pixels)
+        for file in files
+    ]  # fmt: skip
+
+
+def _choose(request: Request, table: Table, *, run: Path, max_pixels: int) -> tuple[str, Sequence[Photograph]]:
     """Which images these are, in a sentence, and the images."""
     if request.images is not None:
-        files = image_files(locate(request.images))[: request.count]
-        return f"Images of {request.images}.", [
-            _Photograph(path=str(file), label=None, pixels=read_image(file, max_pixels=max_pixels).pixels)
-            for file in files
-        ]
+        files = find_images(request.images)[: request.count]
+        return f"Images of {request.images}.", read_photographs(files, max_pixels=max_pixels)
     wanted = None if request.class_name is None else _class_index(request.class_name, table.class_names)
     samples = _test_samples(run / _PREDICTIONS, table, label=wanted)[: request.count]
     if not samples:
@@ -140,7 +183,7 @@ def _choose(request: Request, table: Table, *, run: Path, max_pixels: int) -> tu
         raise DataError(fault(what, got="none", expected="at least one", remedy=remedy))
     chosen = "The surest mistakes on test." if wanted is None else f"Test images of {request.class_name}."
     source: Source = table.source
-    return chosen, [_Photograph(path=s.path, label=s.label, pixels=source.read(s)) for s in samples]
+    return chosen, [Photograph(path=s.path, label=s.label, pixels=source.read(s)) for s in samples]
 
 
 def _test_samples(file: Path, table: Table, *, label: int | None) -> list[Sample]:
@@ -168,13 +211,13 @@ def _test_samples(file: Path, table: Table, *, label: int | None) -> list[Sample
     return [samples[row["path"]] for row in wrong]
 
 
-def _batches(photographs: Sequence[_Photograph], size: int) -> Iterator[Sequence[_Photograph]]:
+def _batches(photographs: Sequence[Photograph], size: int) -> Iterator[Sequence[Photograph]]:
     for start in tqdm(range(0, len(photographs), size), desc="explaining", leave=False, disable=None):
         yield photographs[start : start + size]
 
 
 def _explain(
-    batch: Sequence[_Photograph],
+    batch: Sequence[Photograph],
     model: Classifier,
     explainer: Explainer,
     compared: Sequence[int],

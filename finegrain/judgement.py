@@ -8,7 +8,7 @@ from pathlib import Path
 from finegrain.data.base import Data
 from finegrain.data.feed import Feed
 from finegrain.engine.checkpoint import Course, read_course, read_json
-from finegrain.engine.evaluate import predict
+from finegrain.engine.evaluate import EvaluationConfig, predict
 from finegrain.error_analysis import analyse, features_by
 from finegrain.errors import CheckpointError, fault
 from finegrain.features.cache import FeatureCache
@@ -26,6 +26,20 @@ REPORT = "report.html"
 _COUNT = "test_evaluations.json"
 
 
+def best_folder(directory: RunDirectory) -> Path:
+    """Where the best model of a run lies, every byte verified.
+
+    Raises:
+        CheckpointError: There is none, or it is damaged.
+    """
+    folder = directory.newest("best")
+    if folder is None:
+        raise CheckpointError(
+            fault(f"{directory.path} has no best model", got="none", expected="a finished epoch", remedy="train first")
+        )
+    return folder
+
+
 def best_model(
     directory: RunDirectory, *, class_names: Sequence[str], runtime: Runtime, trust: bool = False
 ) -> Classifier:
@@ -34,12 +48,7 @@ def best_model(
     Raises:
         CheckpointError: There is none, it is damaged, or its classes differ.
     """
-    folder = directory.newest("best")
-    if folder is None:
-        raise CheckpointError(
-            fault(f"{directory.path} has no best model", got="none", expected="a finished epoch", remedy="train first")
-        )
-    model, saved_names = load_folder(folder, trust=trust)
+    model, saved_names = load_folder(best_folder(directory), trust=trust)
     if saved_names != tuple(class_names):
         raise CheckpointError(_class_difference(saved_names, class_names))
     runtime.place_model(model)
@@ -64,7 +73,7 @@ def judge(
     data: Data,
     val: Feed,
     test: Feed,
-    notes: Sequence[str],
+    evaluation: EvaluationConfig,
     promises: Promises | None,
     runtime: Runtime,
     cache: FeatureCache,
@@ -79,7 +88,7 @@ def judge(
         data: The splits.
         val: Feeds `data.val` in its order.
         test: Feeds `data.test` in its order.
-        notes: What a reader must know of the numbers, beside what the data says of itself.
+        evaluation: What the feeds show of an image.
         promises: What confidence is to be worth; none: as `Promises` has it.
         runtime: Where and how to compute.
         cache: Keeps what the head reads of images that are compared.
@@ -101,6 +110,8 @@ def judge(
     report = Report(
         name=course.identity["name"],
         class_names=data.class_names,
+        views=evaluation.views,
+        checkpoint=best_folder(directory).name,
         val=val_metrics,
         test=test_metrics,
         confidence=judge_confidence(val=on_val, test=on_test, promises=promises),
@@ -117,7 +128,7 @@ def judge(
         peak_memory_bytes=runtime.peak_memory_bytes(),
         environment=environment(runtime),
         dropped=[(entry.path, entry.reason) for entry in data.dropped],
-        notes=(*data.notes, *course.notes(), *notes),
+        notes=(*data.notes, *course.notes(), *evaluation.notes()),
     )
     return f"{report.headline()}\n{report.write(directory.path)}"
 

@@ -247,7 +247,7 @@ def judge_best(
         data=data,
         val=feeds.val,
         test=feeds.test,
-        notes=recipe.evaluation.notes(),
+        evaluation=recipe.evaluation,
         promises=promises,
         runtime=runtime,
         cache=cache,

@@ -176,3 +176,16 @@ def test_epochs_beyond_those_measured_go_on_at_their_pace() -> None:
     assert cost.seconds(1) == 5.0
     assert cost.seconds(2) == 9.0
     assert cost.seconds(10) == 3.0 + 10 * 3.0
+
+
+# Prediction
+
+
+@pytest.mark.parametrize("do", ["predict", "extract"])
+def test_a_side_goes_through_all_files_each_time(do: str, tmp_path: Path) -> None:
+    import predict
+    from photographs import write_photographs
+
+    write_photographs(tmp_path, train=IMAGES)
+    side = predict.FromFiles(do=do, model="test_resnet", root=tmp_path / "train", image_size=64)
+    assert [side.epoch().images, side.epoch().images] == [IMAGES, IMAGES]

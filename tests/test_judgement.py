@@ -24,6 +24,10 @@ def test_confidence_is_fitted_on_val_and_judged_on_test(tmp_path: Path) -> None:
     labels = np.array([names.index(row["label"]) for row in rows])
     ranked = [{row[f"class_{rank}"]: float(row[f"probability_{rank}"]) for rank in (1, 2, 3)} for row in rows]
     probabilities = np.array([[row[name] for name in names] for row in ranked])
+    assert (metrics["checkpoint"], metrics["views"]) == (
+        max((tmp_path / "run").glob("checkpoints/best-*")).name,
+        "plain",
+    )
     found = metrics["calibration"]
     assert found["val_images"] == 6
     assert found["val"]["before"]["loss"] == metrics["val"]["loss"]

@@ -18,7 +18,7 @@ INSTALL = (
     'pip install -e ".[dev]" && pytest',
 )
 COMMANDS = re.findall(r"^(?:pip install -e \. && )?python main\.py (.+)$", README, flags=re.MULTILINE)
-PLANNED = [command for command in COMMANDS if not command.startswith("compare ")]
+PLANNED = [command for command in COMMANDS if not command.startswith(("compare ", "predict "))]
 
 
 def test_ci_finds_its_two_install_lines():
@@ -40,11 +40,25 @@ def test_a_command_can_be_planned(
 
 
 def test_a_comparison_asks_for_finished_evaluations(capsys: pytest.CaptureFixture[str]):
-    comparisons = [command for command in COMMANDS if command not in PLANNED]
+    comparisons = [command for command in COMMANDS if command.startswith("compare ")]
     assert comparisons
     for command in comparisons:
         assert main.main(shlex.split(command)) == 2
         assert "A holds no finished evaluation" in capsys.readouterr().err
+
+
+def test_a_prediction_asks_for_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "FOLDER").mkdir()
+    (tmp_path / "FOLDER" / "a.jpg").touch()
+    (tmp_path / "list.csv").write_text("path\nFOLDER/a.jpg\n", encoding="utf-8")
+    predictions = [command for command in COMMANDS if command.startswith("predict ")]
+    assert predictions
+    for command in predictions:
+        assert main.main(shlex.split(command)) == 2
+        assert "holds no model: got no such directory" in capsys.readouterr().err
 
 
 def without_missing_weights(words: list[str]) -> list[str]:

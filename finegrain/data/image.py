@@ -74,13 +74,18 @@ def read_image(path: Path, *, max_pixels: int, background: Color = WHITE) -> Ima
     return decode(data, str(path), max_pixels=max_pixels, background=background)
 
 
+def has_image_name(path: Path) -> bool:
+    """Whether a file's name ends as those of the accepted formats do."""
+    return path.suffix.lower() in _FORMAT_OF
+
+
 def image_files(path: Path) -> list[Path]:
     """The image at `path`, whatever its name; or, of a folder, those at any depth with an image's name, in order.
 
     Raises:
         DataError: There is nothing at `path`, or no image in the folder.
     """
-    found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix.lower() in _FORMAT_OF)
+    found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if has_image_name(p))
     if not found:
         got = f"{path}, {'a folder without any' if path.is_dir() else 'which does not exist'}"
         expected = f"an image, or a folder of {' '.join(_FORMAT_OF)}"

@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 LIKENESS = 0.999
 """Smallest mean cosine of bf16 features to fp32's with which they are used."""
 
-_BATCH_SIZE = {"cpu": 16, "cuda": 128}
+BATCH_SIZE = {"cpu": 16, "cuda": 128}
 """Not timed: a row's rounding depends on it, and must not on the weather. Where memory lacks, fewer."""
-_COMPARED = 8
+COMPARED = 8
 """Images that bf16 and fp32 are compared on."""
 
 
@@ -113,7 +113,7 @@ def extract(
         runtime = _exact(runtime)
         key = network_key(classifier, runtime, cut)
     dtype = stored_dtype(runtime, at_cut=cut is not None)
-    preprocessing, size = classifier.preprocessing, batch_size or _BATCH_SIZE[runtime.device.type]
+    preprocessing, size = classifier.preprocessing, batch_size or BATCH_SIZE[runtime.device.type]
     shelf = Shelf(None, dtype=dtype) if cache is None else cache.shelf(key, dtype)
     images = image_keys(samples, source)
     wanted = [{view.key(image): sample for image, sample in zip(images, samples, strict=True)} for view in views]
@@ -158,7 +158,7 @@ def _agrees(
     """Whether bf16 gives these images' features as fp32 does; measured once a network, by its `key`."""
     likeness = cache.likeness(key) if cache is not None else None
     if likeness is None:
-        some = [samples[round(place)] for place in np.linspace(0, len(samples) - 1, min(len(samples), _COMPARED))]
+        some = [samples[round(place)] for place in np.linspace(0, len(samples) - 1, min(len(samples), COMPARED))]
         transform = eval_transform(preprocessing)
         load = Loader(some, source=source, transform=transform, batch_size=len(some), seed=0, train=False)
         (images,) = (normalize(batch.images, preprocessing) for batch in load.epoch(0))
@@ -215,13 +215,13 @@ def _fill(
         num_workers=runtime.num_workers,
     )
     for batch in loader.epoch(0):
-        images = runtime.place_images(_padded(batch.images, batch_size))
+        images = runtime.place_images(padded(batch.images, batch_size))
         values = backbone(normalize(images, preprocessing))[: len(batch.indices)]
         shelf.add([keys[index] for index in batch.indices.tolist()], values)
         progress.update(len(values))
 
 
-def _padded(images: Tensor, size: int) -> Tensor:
+def padded(images: Tensor, size: int) -> Tensor:
     """A batch of always the same shape: a row's rounding must not depend on how many images are missing today."""
     blank = images.new_zeros(size - len(images), *images.shape[1:])
     return torch.cat([images, blank]) if len(blank) else images

@@ -112,6 +112,10 @@ class Record:
     splits: Mapping[str, SplitRecord]
     """By split: `train`, `val`, `test`."""
     val: ClassificationMetrics | None = None
+    views: str = "plain"
+    """What each prediction is an average over; see `data.transforms.eval_views`."""
+    checkpoint: str | None = None
+    """Name of the folder of the model that was judged."""
     confidence: Confidence | None = None
     """What the probabilities are worth; None where there was no val split to fit anything on."""
     history: Sequence[Mapping[str, float]] = ()

@@ -24,6 +24,8 @@ def metrics_json(record: Record) -> str:
         "num_classes": len(record.class_names),
         "val": record.val.as_dict() if record.val else None,
         "test": record.test.as_dict(),
+        "checkpoint": record.checkpoint,
+        "views": record.views,
         "calibration": asdict(record.confidence) if record.confidence else None,
         "test_evaluations": record.test_evaluations,
         "kept_epoch": record.kept_epoch,

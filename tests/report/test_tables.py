@@ -42,6 +42,8 @@ def test_metrics_json_tells_what_confidence_is_worth() -> None:
     assert content["set_quality"]["mean_size"] == report.confidence.set_quality.mean_size
     assert (content["threshold"], content["answered"]) == (None, None)
     assert json.loads(metrics_json(make_report(confidence=None)))["calibration"] is None
+    known = json.loads(metrics_json(make_report(checkpoint="best-000003", views="flip")))
+    assert (known["checkpoint"], known["views"]) == ("best-000003", "flip")
 
 
 def test_metrics_json_writes_what_is_not_finite_as_null() -> None:
