@@ -94,7 +94,7 @@ def cached_feeds(
     exact = replace(runtime, compile="never")  # whether compiling pays is a matter of time: a rerun may differ
     logger.info("the layers before %s run once an image and are not trained", cut.path)
 
-    def feed(samples: Sequence[Sample], views: Sequence[View], *, train: bool) -> Feed:
+    def feed(samples: Sequence[Sample], views: Sequence[View], *, train: bool, reserve: int = 0) -> Feed:
         features = extract(
             samples,
             source=data.source,
@@ -104,10 +104,12 @@ def cached_feeds(
             views=views,
             cut=stored,
             build=build,
+            reserve=reserve,
             title="train features" if train else "val features",
         )
         return CachedFeed(features, samples=samples, batch_size=batch_size, seed=seed, train=train, runtime=runtime)
 
-    feeds = feed(data.train, train_views, train=True), feed(data.val, val_views, train=False)
+    train = feed(data.train, train_views, train=True, reserve=len(data.val) * len(val_views))
+    val = feed(data.val, val_views, train=False)
     enter(classifier, cut)
-    return feeds
+    return train, val

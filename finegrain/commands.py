@@ -25,7 +25,7 @@ from finegrain.search.lr_range import Sweep, lr_range
 from finegrain.search.ranges import in_words, is_range, read_space
 from finegrain.search.tune import Search, tune
 from finegrain.storage import RunDirectory
-from finegrain.survey import survey
+from finegrain.survey import Survey, survey
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ def _explain(recipe: Recipe, request: Request, path: Path, _: bool) -> str:
     return explain(recipe, request, directory=RunDirectory(path, resume=True))
 
 
-def _features(recipe: Recipe, _: None, path: Path, resume: bool) -> str:
-    return survey(recipe, directory=RunDirectory(path, resume=resume))
+def _features(recipe: Recipe, judged: Survey, path: Path, resume: bool) -> str:
+    return survey(recipe, judged, directory=RunDirectory(path, resume=resume))
 
 
 def _crossval(recipe: Recipe, protocol: Protocol, path: Path, _: bool) -> str:
@@ -86,7 +86,7 @@ COMMANDS = {
     "train": Command(do=_train, settings=Promises),
     "evaluate": Command(do=_evaluate, settings=Promises, of_run=True),
     "explain": Command(do=_explain, settings=Request, of_run=True),
-    "features": Command(do=_features),
+    "features": Command(do=_features, settings=Survey),
     "crossval": Command(do=_crossval, settings=Protocol),
     "ensemble": Command(do=_ensemble, settings=Ensemble, members=True),
     "learning-curve": Command(do=_learning_curve, settings=Sampling),
@@ -202,7 +202,7 @@ def plan(recipe: Recipe) -> str:
     """What a run would do, without reading data: the resolved recipe, the model, the steps."""
     facts = recipe.data.sizes()
     num_classes = facts.num_classes if facts else 2
-    model = recipe.model.build(num_classes=num_classes)
+    model = recipe.model.build(num_classes=num_classes, train_size=recipe.augment.image_size)
     recipe.tuning.apply(model)
     lines = [configs.dump(recipe), summary(model, recipe.train.batch_size), f"{model.architecture}: {model.census()}"]
     if facts is None:

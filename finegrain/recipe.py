@@ -24,7 +24,7 @@ from finegrain.engine.evaluate import EvaluationConfig
 from finegrain.engine.history import TensorBoardLog
 from finegrain.engine.interrupt import Interrupt
 from finegrain.engine.trainer import Keeper, TrainConfig, Trainer
-from finegrain.errors import ConfigError, fault
+from finegrain.errors import fault
 from finegrain.features.cache import FeatureCache
 from finegrain.features.extract import extract
 from finegrain.features.probe import fit_probe
@@ -250,8 +250,7 @@ def judge_best(
 def build_model(recipe: Recipe, *, num_classes: int, runtime: Runtime) -> Classifier:
     """The classifier on its device, with what the tuning freezes frozen."""
     torch.manual_seed(seed_of(recipe.seed, "weights"))
-    model = recipe.model.build(num_classes=num_classes)
-    _check_train_size(recipe.augment.image_size, model)
+    model = recipe.model.build(num_classes=num_classes, train_size=recipe.augment.image_size)
     recipe.tuning.apply(model)
     runtime.place_model(model)
     logger.info("%s: %s", model.architecture, model.census())
@@ -271,18 +270,6 @@ def start_at_probe(model: Classifier, *, data: Data, seed: int, runtime: Runtime
     features = extract(data.train, source=data.source, classifier=model, runtime=exact, cache=cache)
     probe = fit_probe(features.values.float().numpy(), data.train, seed=seed)
     model.set_head(torch.from_numpy(probe.weight), torch.from_numpy(probe.bias))
-
-
-def _check_train_size(size: int | None, model: Classifier) -> None:
-    if model.fixed_size and size not in (None, model.preprocessing.image_size):
-        raise ConfigError(
-            fault(
-                f"{model.architecture} takes images of one size, in training as in evaluation",
-                got=f"augment.image_size={size}",
-                expected=f"none, or {model.preprocessing.image_size}",
-                remedy="set model.image_size instead",
-            )
-        )
 
 
 def build_feeds(recipe: Recipe, *, data: Data, preprocessing: Preprocessing, runtime: Runtime) -> Feeds:
@@ -313,11 +300,13 @@ def build_trainer(
         optimizer, steps_per_epoch=-(-batches // recipe.train.accumulate_steps), epochs=recipe.train.epochs
     )
     decay = recipe.train.ema_decay
+    penalty = recipe.penalty.build(model)
     return Trainer(
         config=recipe.train,
         model=model,
         loss=recipe.loss.build(class_counts=data.class_counts()).to(runtime.device),
-        penalty=recipe.penalty.build(model),
+        penalty=penalty,
+        watch=penalty.watch,
         optimizer=optimizer,
         schedule=schedule,
         runtime=runtime,
@@ -325,6 +314,7 @@ def build_trainer(
         ema=WeightEMA(model, decay=decay) if decay is not None else None,
         seed=recipe.seed,
         keeper=checkpoints,
+        begin_epoch=lambda epoch: recipe.tuning.begin_epoch(model, epoch=epoch),
     )
 
 

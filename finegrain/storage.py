@@ -1,5 +1,6 @@
 """Run directories: atomic writes, folders with a SHA-256 manifest, one process at a time, and where user paths lead."""
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -23,6 +24,8 @@ _MANIFEST = "manifest.json"
 _TMP = ".tmp-"
 _KEPT = 2
 """Folders of one kind that are kept: the newest, and the one before in case the newest is damaged."""
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 Kind = Literal["latest", "best"]
 
@@ -67,7 +70,10 @@ def exclusive(path: Path) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(path, error) from error
     with lock:
-        fcntl.lockf(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise _unwritable(path, error) from error
         yield
 
 
@@ -310,11 +316,14 @@ def _remove(path: Path) -> None:
 def _unwritable(path: Path, error: Exception, *, needed: int = 0) -> OutputError:
     existing = next((folder for folder in path.parents if folder.is_dir()), Path("/"))
     room = f" with room for {needed:,} bytes ({shutil.disk_usage(existing).free:,} are free)" if needed else ""
+    remedy = "free some space, mend the rights, or choose another --out"
+    if getattr(error, "errno", None) in _NO_LOCKS:
+        remedy = "choose another --out, on a filesystem that knows locks"
     return OutputError(
         fault(
             f"{path} cannot be written",
             got=getattr(error, "strerror", None) or str(error),
             expected=f"a writable folder{room}",
-            remedy="free some space, mend the rights, or choose another --out",
+            remedy=remedy,
         )
     )

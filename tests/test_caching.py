@@ -16,6 +16,7 @@ from finegrain.engine.checkpoint import Checkpoints
 from finegrain.engine.interrupt import Interrupted
 from finegrain.errors import ConfigError, OutputError
 from finegrain.features import inference
+from finegrain.features.shelf import Shelf
 from finegrain.tuning.full import Full
 from finegrain.tuning.head import Head
 from finegrain.tuning.last_block import LastBlock
@@ -145,6 +146,20 @@ def test_too_small_a_disk_is_met_before_anything_is_computed(go, monkeypatch) ->
     monkeypatch.setattr(shutil, "disk_usage", small)
     with pytest.raises(OutputError, match=r"got 1,000 bytes free; expected .* with room for [\d,]+ bytes"):
         go("run", tuning=LastBlock(cached_views=2), preset="strong")
+
+
+def test_train_is_not_begun_where_val_has_no_room_after_it(go, monkeypatch) -> None:
+    asked = []
+
+    def note(self, needed: int) -> None:
+        asked.append((needed, len(list(go.folder.rglob("*.safetensors")))))
+
+    monkeypatch.setattr(Shelf, "require_room", note)
+    go("run", tuning=LastBlock(cached_views=2), preset="strong", words=["train.epochs=1"])
+    (first, stored), (second, _) = asked
+    train, val = 2 * 3 * tiny_recipe.COUNTS["train"], 2 * 3 * tiny_recipe.COUNTS["val"]
+    assert stored == 0
+    assert first / second == (train + val) / val
 
 
 def test_a_limit_too_small_is_met_before_anything_is_computed(go) -> None:

@@ -1,6 +1,7 @@
 """Saves are killed before every call, starved of space, and their files damaged at every bit."""
 
 import contextlib
+import errno
 import os
 import re
 import resource
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from finegrain.errors import CheckpointError, OutputError
-from finegrain.storage import RunDirectory, atomic_write, locate
+from finegrain.storage import RunDirectory, atomic_write, exclusive, locate
 
 Say = Callable[[object], None]
 NOBODY = 65534
@@ -398,3 +399,13 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     for out in ("file", "file/run"):
         with pytest.raises(OutputError, match=f"{out} cannot be written: got Not a directory"):
             begin(tmp_path / out).__enter__()
+
+
+@pytest.mark.parametrize("hold", [lambda path: exclusive(path / "lock"), lambda path: RunDirectory(path, resume=False)])
+def test_a_filesystem_without_locks_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("finegrain.storage.fcntl.lockf", refuse)
+    with pytest.raises(OutputError, match=r"No locks available.*a filesystem that knows locks"), hold(tmp_path):
+        pass

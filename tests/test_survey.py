@@ -8,16 +8,17 @@ import tiny_recipe
 from safetensors import safe_open
 
 from finegrain.commands import carry_out
+from finegrain.errors import ConfigError
 
 
 @pytest.fixture
 def go(tmp_path: Path):
     root = tiny_recipe.write_images(tmp_path / "images")
 
-    def go(out: str, **options) -> str:
+    def go(out: str, *words: str, **options) -> str:
         recipe = tiny_recipe.config()
         recipe.data.root = str(root)
-        return carry_out(recipe, ["features"], out=tmp_path / out, **options)
+        return carry_out(recipe, ["features", *words], out=tmp_path / out, **options)
 
     return go
 
@@ -38,6 +39,20 @@ def test_every_image_has_a_row_and_a_line(go, tmp_path: Path) -> None:
         assert [int(line["row"]) for line in lines] == list(range(count))
         assert all(line["class"] in line["path"] for line in lines)
     assert not (tmp_path / "out" / "features").exists()
+
+
+def test_heads_of_every_kind_are_judged_in_the_order_asked(go) -> None:
+    lines = go("out", "heads=mlp,knn,cosine,linear").splitlines()[1:-1]
+    names = [line.partition(": val top-1 ")[0] for line in lines]
+    assert [name.partition(" (")[0] for name in names] == [
+        "mlp head", "10 nearest neighbours", "cosine head", "linear probe",
+    ]  # fmt: skip
+    assert "100.0\N{NO-BREAK SPACE}% (61.0–100.0, n = 6)" in lines[-1]  # each class has a colour of its own
+
+
+def test_a_head_that_there_is_not_is_refused(go) -> None:
+    with pytest.raises(ConfigError, match="heads"):
+        go("out", "heads=forest")
 
 
 def test_a_kept_cache_serves_the_second_time(go, tmp_path: Path, caplog) -> None:

@@ -61,7 +61,8 @@ class AugmentConfig:
     crop: Literal["random_resized_crop", "resize_crop"] = "random_resized_crop"
     """A crop of random area and shape, or a random square after a resize of the short side."""
     image_size: Count | None = None
-    """Side of training images in pixels; none: evaluation's. Smaller is faster, and often better (arXiv:1906.06423)."""
+    """Side of training images in pixels; none: evaluation's. Smaller is faster, and often better (arXiv:1906.06423).
+    ViTs of timm then resample their position embeddings at every step; other networks of a fixed size refuse it."""
     resize_size: Count | None = None
     """Short side in pixels before the square of `resize_crop`; none: the weights' own."""
     min_scale: Annotated[float, Range(above=0, most=1)] | None = None

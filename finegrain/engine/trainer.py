@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -119,6 +120,8 @@ class Trainer:
     loss: nn.Module
     """Maps logits [B, K] and targets [B] or [B, K] to a scalar."""
     penalty: Callable[[], Tensor | None]
+    watch: Callable[[Tensor], AbstractContextManager[None]]
+    """Entered around each forward pass, with what the model reads, for a penalty that must know."""
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     runtime: Runtime
@@ -126,6 +129,8 @@ class Trainer:
     ema: WeightEMA | None
     seed: int
     keeper: Keeper
+    begin_epoch: Callable[[int], None]
+    """Receives the epoch, from 0, that steps are about to be taken in; may freeze parts of the model for its time."""
 
     def __post_init__(self) -> None:
         """Prepare what is neither an argument nor learned."""
@@ -176,8 +181,9 @@ class Trainer:
 
     def train_epoch(self, feed: Feed) -> None:
         """Take the steps that are left of the current epoch, and leave `progress` at its end; `fit` does the rest."""
-        self.model.train()
         progress = self.progress
+        self.begin_epoch(progress.epoch)
+        self.model.train()
         steps = feed.epoch(progress.epoch, start_step=progress.batch)
         title = f"epoch {progress.epoch + 1}/{self.config.epochs}"
         for inputs in tqdm(
@@ -219,7 +225,7 @@ class Trainer:
         view, labels = inputs.views[0], inputs.labels.to(self.runtime.device)
         if self.mix is not None:
             view, labels = self.mix(view, labels, seed)
-        with self.runtime.training_forward():
+        with self.runtime.training_forward(), self.watch(view):
             logits = self.model(view)
         loss = self.loss(logits.float(), labels)
         penalty = self.penalty()

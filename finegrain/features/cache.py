@@ -27,6 +27,7 @@ class FeatureCache:
     def __init__(self, folder: Path, *, limit_bytes: int | None = None) -> None:
         self.folder = folder
         self.limit_bytes = limit_bytes
+        self._likeness: dict[str, float] = {}
 
     def shelf(self, network: str, dtype: torch.dtype) -> Shelf:
         """The features of one network, by its key."""
@@ -34,13 +35,14 @@ class FeatureCache:
 
     def likeness(self, network: str) -> float | None:
         """How like a network's features are to those in fp32, as noted; None where nobody has looked."""
-        try:
-            return float((self.folder / network / _LIKENESS).read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            return None
+        if network not in self._likeness:
+            with suppress(OSError, ValueError):
+                self._likeness[network] = float((self.folder / network / _LIKENESS).read_text(encoding="ascii"))
+        return self._likeness.get(network)
 
     def note_likeness(self, network: str, cosine: float) -> None:
-        """Remember it, where the folder can be written."""
+        """Remember it: here, so that all splits are computed alike, and on disk where the folder can be written."""
+        self._likeness[network] = cosine
         with suppress(OSError):
             (self.folder / network).mkdir(parents=True, exist_ok=True)
             (self.folder / network / _LIKENESS).write_text(f"{cosine:.6f}", encoding="ascii")
@@ -50,7 +52,7 @@ class FeatureCache:
         if self.limit_bytes is None:
             return True
         networks = [entry for entry in os.scandir(self.folder) if re.fullmatch("[0-9a-f]{64}", entry.name)]
-        by_age = [Path(entry) for entry in sorted(networks, key=lambda entry: entry.stat().st_mtime_ns)]
+        by_age = [Path(entry) for entry in sorted(networks, key=_last_used)]
         sizes = {path: bytes_of(path) for path in by_age}
         excess = sum(sizes.values()) + needed - self.limit_bytes
         if sizes.get(keep, 0) + needed > self.limit_bytes:
@@ -60,6 +62,14 @@ class FeatureCache:
                 logger.info("%s: removed to keep within %s bytes", path, f"{self.limit_bytes:,}")
                 excess -= sizes[path]
         return excess <= 0
+
+
+def _last_used(folder: os.DirEntry[str]) -> int:
+    """In ns; 0 where another process has just removed it."""
+    try:
+        return folder.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _discard(folder: Path) -> bool:

@@ -79,6 +79,7 @@ def extract(
     cut: Cut | None = None,
     batch_size: int | None = None,
     build: Callable[[Runtime], FrozenBackbone] | None = None,
+    reserve: int = 0,
     title: str = "features",
 ) -> Features:
     """Compute what the head of `classifier` reads of every sample, or what is read at a `cut`, unless the cache has it.
@@ -93,6 +94,7 @@ def extract(
         cut: Where to stop; none: at the head. Its rows are of the cut's shape.
         batch_size: None: what suits the device.
         build: `frozen_once` of this classifier and cut, shared between calls; None: the network is built here.
+        reserve: Rows at the cut that come next and must find room as well.
         title: Shown beside the progress bar.
 
     Raises:
@@ -122,7 +124,7 @@ def extract(
             misses = sum(map(len, missing))
             if misses:
                 if cut is not None:
-                    _require_room(shelf, misses, cut=cut, dtype=dtype, title=title)
+                    _require_room(shelf, misses + reserve, cut=cut, dtype=dtype, title=title)
                 size = batch_that_fits(build(runtime), size)
                 backbone = compiled(build(runtime), images=misses, batch_size=size)
                 fill = partial(_fill, shelf, backbone, source=source, preprocessing=preprocessing, batch_size=size)

@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from finegrain.config import Count, NonNegative, Positive, Probability, check
 from finegrain.errors import fault
@@ -108,7 +109,7 @@ class MiniBatchGrid:
         update = _Sgd(heads, decay) if self.optimizer == "sgd" else _AdamW(heads, decay)
         steps = self.epochs * -(-len(rows) // self.batch_size)
         step = 0
-        for epoch in range(self.epochs):
+        for epoch in tqdm(range(self.epochs), desc="heads", leave=False, disable=None):
             generator = torch.Generator().manual_seed(seed_of(self.seed, "order", epoch))
             order = torch.randperm(len(rows), generator=generator).to(rows.device)
             for batch in torch.split(order, self.batch_size):

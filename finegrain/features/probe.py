@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """What C, the inverse strength of the L2 penalty, is chosen from, for features of unit variance."""
+_MIDDLE = STRENGTHS[len(STRENGTHS) // 2]
 _HELD_OUT = 0.2
 _TOLERANCE = 3e-5
 """A start for fine-tuning may be a little short of the optimum."""
@@ -50,17 +51,22 @@ def fit_probe(features: NDArray[np.float32], samples: Sequence[Sample], *, seed:
         DataError: A feature is not finite.
     """
     rows, labels = torch.from_numpy(features), torch.tensor([sample.label for sample in samples])
-    taken = {sample.path for sample in carve(samples, fraction=_HELD_OUT, seed=seed).taken}
-    held_out = torch.tensor([sample.path in taken for sample in samples])
+    held_out = held_out_fifth(samples, seed=seed)
     # Where nothing can be held out, the strength of the middle is as good a guess as any.
-    strength = choose_head(rows, labels, held_out).setting.strength if taken else STRENGTHS[len(STRENGTHS) // 2]
-    logger.info("linear probe: C = %g, chosen on %d held-out images", strength, len(taken))
+    strength = choose_head(rows, labels, held_out).setting.strength if held_out.any() else _MIDDLE
+    logger.info("linear probe: C = %g, chosen on %d held-out images", strength, int(held_out.sum()))
     everything = torch.ones(1, len(labels), dtype=torch.bool)
     (fitted,) = LogisticGrid(strengths=(strength,), tolerance=_TOLERANCE).fit(
         rows, labels, train=everything, num_classes=int(labels.max()) + 1
     )
     weight, bias = fitted.head.parameters()
     return Probe(weight=weight.numpy(), bias=bias.numpy(), strength=strength)
+
+
+def held_out_fifth(samples: Sequence[Sample], *, seed: int) -> Tensor:
+    """Which of N samples to choose a head by, bool [N]: stratified, whole groups; none where classes are too small."""
+    taken = {sample.path for sample in carve(samples, fraction=_HELD_OUT, seed=seed).taken}
+    return torch.tensor([sample.path in taken for sample in samples])
 
 
 def choose_head(rows: Tensor, labels: Tensor, held_out: Tensor) -> Trained[LogisticSetting]:

@@ -72,7 +72,6 @@ class Shelf:
         for file in sorted(self.folder.glob(f"*{_SUFFIX}")):
             if file.name in self._seen or not missing:
                 continue
-            self._seen.add(file.name)
             try:
                 keys, values = self._read(file, missing)
             except FileNotFoundError:  # Removed by another process to keep within its limit.
@@ -80,8 +79,12 @@ class Shelf:
             except (OSError, ValueError, SafetensorError) as error:
                 logger.warning("%s is damaged (%s); its features are computed again", file, error)
                 self._damaged.append(file)
+                self._seen.add(file.name)
                 continue
+            if missing.isdisjoint(keys):
+                continue  # its bytes were not checked
             self._place(keys, values)
+            self._seen.add(file.name)
             missing.difference_update(keys)
 
     @contextmanager
@@ -93,9 +96,9 @@ class Shelf:
         Raises:
             OutputError: The disk is full; whatever is sealed is kept.
         """
-        lock = self._open_lock()
+        lock, alone = self._hold()
         try:
-            if self.folder is not None and lock is not None and take_lock(lock, wait=True):
+            if self.folder is not None and alone:
                 for leftover in (*self.folder.glob(f"{_TMP}*"), *self._damaged):
                     leftover.unlink(missing_ok=True)
             self._stores = lock is not None
@@ -136,7 +139,7 @@ class Shelf:
                     "features are not finite",
                     got=f"up to {values.abs().max().item():.3g} in {self._dtype}",
                     expected=f"at most {torch.finfo(self._dtype).max:.3g}",
-                    remedy="set runtime.precision=fp32, or other weights",
+                    remedy="set runtime.precision=fp32 and leave tuning.cached_views out, or take other weights",
                 )
             )
         self._waiting += zip(keys, stored, strict=True)
@@ -166,7 +169,8 @@ class Shelf:
         return keys, values
 
     def _place(self, keys: Sequence[bytes], values: Tensor) -> None:
-        self._places.update({key: (len(self._values), row) for row, key in enumerate(keys)})
+        for row, key in enumerate(keys):
+            self._places.setdefault(key, (len(self._values), row))
         self._values.append(values)
 
     def _seal(self) -> None:
@@ -195,6 +199,18 @@ class Shelf:
         with safe_open(file, framework="pt") as opened:
             mapped: Tensor = opened.get_tensor("values")
         return mapped
+
+    def _hold(self) -> tuple[int | None, bool]:
+        """The open lock file, none where the folder cannot be written; and whether no other process has it."""
+        while True:
+            lock = self._open_lock()
+            if self.folder is None or lock is None:
+                return None, False
+            alone = take_lock(lock, wait=True)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock), os.stat(self.folder / LOCK)):
+                    return lock, alone
+            os.close(lock)  # The folder was removed to make room while this process waited: its lock is nobody's.
 
     def _open_lock(self) -> int | None:
         if self.folder is None:

@@ -1,7 +1,7 @@
 """Folders that hold what was trained of a network whose greater part stayed frozen: a few MB that go with their base.
 
 adapter_model.safetensors   trained parameters, the head, BatchNorm's statistics; named as peft names them
-adapter_config.json         what peft needs to know of the adapter; empty where single parameters were trained
+adapter_config.json         what peft needs to know of the adapter; empty where it has no part in it
 config.json                 as in a folder of weights, and under `base` the weights that it belongs to
 """
 
@@ -144,6 +144,7 @@ def _like(base: Classifier, content: WeightsFolder, *, trust: bool) -> Classifie
         num_classes=len(content.class_names),
         preprocessing=preprocessing_of(content.pretrained_cfg),
         model_args=content.model_args,
+        prompts=content.prompts,
     )
     shared = {name: value for name, value in base.state_dict().items() if not name.startswith(f"{base.head_name}.")}
     try:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, cast, get_args
 
 from timm.data import resolve_data_config
@@ -11,6 +12,7 @@ from finegrain.errors import ConfigError, WeightsError, fault
 from finegrain.models.architecture import Architecture
 from finegrain.models.classifier import Classifier, DropoutLinear
 from finegrain.models.library import Regularisation
+from finegrain.models.prompts import PromptLayout
 from finegrain.preprocessing import Interpolation, Preprocessing
 
 
@@ -22,6 +24,8 @@ def build_classifier(
     model_args: Mapping[str, Any] | None = None,
     dropout: float = 0.0,
     regularisation: Regularisation | None = None,
+    train_size: int | None = None,
+    prompts: PromptLayout | None = None,
 ) -> Classifier:
     """A classifier with random weights.
 
@@ -32,21 +36,27 @@ def build_classifier(
         model_args: Further arguments of the library's constructor.
         dropout: Rate in [0, 1) on the features before the head.
         regularisation: Dropout rates inside the network.
+        train_size: Side of training images in pixels, where it is not the network's own.
+        prompts: Tokens to add to a vision transformer's own.
 
     Raises:
-        ConfigError: The architecture lacks a kind of dropout that is asked for.
+        ConfigError: The architecture lacks what is asked for: a kind of dropout, images of another size, prompts.
         WeightsError: It cannot be built so.
     """
     library, name = architecture.library, architecture.name
-    arguments = {**(model_args or {}), **library.model_args(name, preprocessing.image_size)}
-    network = library.create(
-        name, num_classes=num_classes, model_args=arguments, regularisation=regularisation or Regularisation()
-    )
-    _check_patches(network, preprocessing.image_size)
+    size = preprocessing.image_size
+    sized = library.model_args(name, size)
+    arguments = {**(model_args or {}), **sized}
+    create = partial(library.create, name, num_classes=num_classes, regularisation=regularisation or Regularisation())
+    network = create(model_args=arguments)
+    _check_patches(network, size, "model.image_size")
+    if sized and train_size is not None and train_size != size:
+        arguments |= _any_size_args(architecture, network, size, train_size)
+        network = create(model_args=arguments)
     head = library.head(network)
     if dropout > 0:
         network.set_submodule(head, _with_dropout(network.get_submodule(head), dropout, architecture))
-    return Classifier(
+    classifier = Classifier(
         network,
         architecture=str(architecture),
         preprocessing=preprocessing,
@@ -54,8 +64,10 @@ def build_classifier(
         head=head,
         matcher=library.matcher(network),
         model_args=arguments,
-        fixed_size=bool(library.model_args(name, preprocessing.image_size)),
     )
+    if prompts is not None:
+        classifier.add_prompts(count=prompts.count, deep=prompts.deep)
+    return classifier
 
 
 def preprocessing_of(
@@ -106,7 +118,22 @@ def _triple(values: Any) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _check_patches(network: nn.Module, image_size: int) -> None:
+def _any_size_args(architecture: Architecture, network: nn.Module, size: int, train_size: int) -> dict[str, Any]:
+    arguments = architecture.library.any_size_args(network)
+    if not arguments:
+        raise ConfigError(
+            fault(
+                f"{architecture} takes images of one size, in training as in evaluation",
+                got=f"augment.image_size={train_size}",
+                expected=f"none, or {size}",
+                remedy="set model.image_size instead",
+            )
+        )
+    _check_patches(network, train_size, "augment.image_size")
+    return arguments
+
+
+def _check_patches(network: nn.Module, image_size: int, key: str) -> None:
     """Refuse an image size that would lose pixels: some ViTs cut the rest off in silence."""
     patches: Any = getattr(getattr(network, "patch_embed", None), "proj", None)
     if not isinstance(patches, nn.Conv2d) or patches.stride != patches.kernel_size:
@@ -115,9 +142,9 @@ def _check_patches(network: nn.Module, image_size: int) -> None:
     if image_size % side:
         raise WeightsError(
             fault(
-                "model.image_size does not divide into patches",
+                f"{key} does not divide into patches",
                 got=image_size,
                 expected=f"a multiple of {side}",
-                remedy=f"set model.image_size={max(image_size // side, 1) * side}",
+                remedy=f"set {key}={max(image_size // side, 1) * side}",
             )
         )

@@ -15,6 +15,7 @@ from finegrain.errors import ConfigError, fault
 from finegrain.models.adapters import AdaptableLayer, adaptable_layers, inject, merge, tuned_modules
 from finegrain.models.layout import LayerGroup, attention_modules, layer_groups
 from finegrain.models.library import Matcher
+from finegrain.models.prompts import PromptLayout, insert_prompts
 from finegrain.preprocessing import Preprocessing
 
 
@@ -64,7 +65,6 @@ class Classifier(nn.Module):
         head: str,
         matcher: Matcher,
         model_args: Mapping[str, Any] | None = None,
-        fixed_size: bool = False,
         pretrained: str | None = None,
     ) -> None:
         """Wrap a network.
@@ -77,7 +77,6 @@ class Classifier(nn.Module):
             head: Path within the network of the classifier layer.
             matcher: How its parameter names fall into layer groups.
             model_args: The arguments it was built with, to build it again.
-            fixed_size: Whether it takes images of its preprocessing's size alone.
             pretrained: Where its weights came from; None where they are random.
         """
         super().__init__()
@@ -87,10 +86,11 @@ class Classifier(nn.Module):
         self.num_classes = num_classes
         self.head_name = f"network.{head}"
         self.model_args = dict(model_args or {})
-        self.fixed_size = fixed_size
         self.pretrained = pretrained
         self.adapter: Mapping[str, Any] | None = None
         """peft's description of the adapter in it; None where it has none."""
+        self.prompts: PromptLayout | None = None
+        """The tokens that were added to it; None where there are none."""
         self._groups = layer_groups(self, "network", matcher)
         self._trainable: tuple[str, ...] = ("network",)
         self._parameter_names: tuple[str, ...] = ()
@@ -187,8 +187,29 @@ class Classifier(nn.Module):
         inject(self.network, self.adapter)
         self.set_trainable((*tuned_modules(self), self.head_name), boundary=boundary)
 
+    def add_prompts(self, *, count: int, deep: bool) -> str:
+        """Put learned tokens beside a vision transformer's own, unless it has just these; see `models.prompts`.
+
+        Returns:
+            Path of the modules that hold them, the first to run first.
+
+        Raises:
+            ConfigError: The network takes no prompts, or has others.
+        """
+        layout = PromptLayout(count=count, deep=deep)
+        if self.prompts is None:
+            insert_prompts(self.network, layout)
+            self.prompts = layout
+        if self.prompts != layout:
+            what, remedy = "the weights come with other prompts", "set tuning.count and tuning.deep to these"
+            raise ConfigError(fault(what, got=str(layout), expected=str(self.prompts), remedy=remedy))
+        return "network.prompts"
+
     def merged(self) -> "Classifier":
-        """A copy in which the adapter, if there is one, has become part of the weights; wholly trainable."""
+        """A copy in which the adapter, if there is one, has become part of the weights; wholly trainable.
+
+        Prompts stay: no weights compute the same.
+        """
         twin = copy.deepcopy(self)
         twin.set_trainable(("network",))
         merge(twin.network)

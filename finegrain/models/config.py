@@ -50,11 +50,16 @@ class ModelConfig:
         expected = "an architecture such as resnet50"
         return [fault("model.name is missing", got=self.name, expected=expected, remedy="set model.name")]
 
-    def build(self, *, num_classes: int) -> Classifier:
-        """The classifier for K = `num_classes` classes, with the weights loaded and a new head where needed.
+    def build(self, *, num_classes: int, train_size: int | None = None) -> Classifier:
+        """The classifier with the weights loaded and a new head where needed.
+
+        Args:
+            num_classes: K.
+            train_size: Side of training images in pixels; none: the network's own.
 
         Raises:
-            ConfigError: The architecture lacks a kind of dropout, or torch.hub is not trusted.
+            ConfigError: The architecture lacks a kind of dropout, or takes images of one size only, or torch.hub is
+                not trusted.
             WeightsError: The name or the weights cannot be used.
         """
         path = self._path()
@@ -74,6 +79,8 @@ class ModelConfig:
             model_args=folder.model_args if folder else None,
             dropout=self.dropout,
             regularisation=Regularisation(attention_dropout=self.attention_dropout, drop_path_rate=self.drop_path_rate),
+            train_size=train_size,
+            prompts=folder.prompts if folder else None,
         )
         if self.weights is not None:
             _start_head(classifier.get_submodule(classifier.head_name))

@@ -53,6 +53,10 @@ class Library:
         """Arguments that fix an architecture's input size; none for networks that take any."""
         raise NotImplementedError
 
+    def any_size_args(self, network: nn.Module) -> dict[str, Any]:
+        """Arguments with which a network of a fixed input size takes any; none where it cannot."""
+        return {}
+
     def create(
         self, name: str, *, num_classes: int, model_args: Mapping[str, Any], regularisation: Regularisation
     ) -> nn.Module:
@@ -94,15 +98,18 @@ def construct(
     except TypeError as error:
         for keyword in used:
             if f"'{keyword}'" in str(error):
-                field, value = rates[keyword]
-                what = f"{title} has no {field}"
-                raise ConfigError(fault(what, got=value, expected="0", remedy=f"set model.{field}=0")) from error
+                raise lacks(title, *rates[keyword]) from error
         raise WeightsError(_cannot_build(title, error)) from error
     except (AssertionError, ValueError, RuntimeError) as error:
         raise WeightsError(_cannot_build(title, error)) from error
     if not isinstance(network, nn.Module):
         raise WeightsError(_cannot_build(title, TypeError("it is no network")))
     return network
+
+
+def lacks(title: str, field: str, value: float) -> ConfigError:
+    """The one message for a kind of dropout that an architecture does not have."""
+    return ConfigError(fault(f"{title} has no {field}", got=value, expected="0", remedy=f"set model.{field}=0"))
 
 
 def cannot_fetch(title: str, error: Exception, *, file: str, place: str) -> WeightsError:

@@ -8,6 +8,8 @@ import huggingface_hub
 import huggingface_hub.constants
 import timm
 import timm.models
+from timm.layers import DropPath
+from timm.models import Eva, VisionTransformer
 from torch import Tensor, nn
 
 from finegrain.errors import WeightsError, fault
@@ -54,6 +56,10 @@ class TimmLibrary(Library):
         """`img_size` for networks of a fixed input size, as ViTs are."""
         return {"img_size": image_size} if timm.models.get_pretrained_cfg(name).fixed_input_size else {}
 
+    def any_size_args(self, network: nn.Module) -> dict[str, Any]:
+        """`dynamic_img_size`, by which ViTs resample their position embeddings to the grid of each batch."""
+        return {"dynamic_img_size": True} if isinstance(network, (VisionTransformer, Eva)) else {}
+
     def create(
         self, name: str, *, num_classes: int, model_args: Mapping[str, Any], regularisation: Regularisation
     ) -> nn.Module:
@@ -63,7 +69,12 @@ class TimmLibrary(Library):
             "drop_path_rate": ("drop_path_rate", regularisation.drop_path_rate),
         }
         build = functools.partial(timm.create_model, name, num_classes=num_classes)
-        return construct(build, f"timm/{name}", model_args, rates)
+        network = construct(build, f"timm/{name}", model_args, rates)
+        if regularisation.drop_path_rate == 0:  # some, as Swin, have a rate of their own where none is given
+            for module in network.modules():
+                if isinstance(module, DropPath):
+                    module.drop_prob = 0.0
+        return network
 
     def head(self, network: nn.Module) -> str:
         """Path of the one layer, in what `get_classifier` returns, that has an output for each class."""

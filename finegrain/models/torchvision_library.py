@@ -8,10 +8,11 @@ from typing import Any
 import torch.hub
 import torchvision.models as zoo
 from torch import Tensor, nn
+from torchvision.ops import StochasticDepth
 
 from finegrain.errors import WeightsError, fault
 from finegrain.models.layout import by_unit
-from finegrain.models.library import Library, Matcher, Regularisation, cannot_fetch, construct
+from finegrain.models.library import Library, Matcher, Regularisation, cannot_fetch, construct, lacks
 
 _RESNET: Matcher = {"stem": r"^conv1|^bn1", "blocks": r"^layer(\d+)"}
 _VIT: Matcher = {
@@ -72,12 +73,11 @@ class TorchvisionLibrary(Library):
         self, name: str, *, num_classes: int, model_args: Mapping[str, Any], regularisation: Regularisation
     ) -> nn.Module:
         """A network with random weights and `num_classes` outputs."""
-        rates = {
-            "attention_dropout": ("attention_dropout", regularisation.attention_dropout),
-            "stochastic_depth_prob": ("drop_path_rate", regularisation.drop_path_rate),
-        }
+        rates = {"attention_dropout": ("attention_dropout", regularisation.attention_dropout)}
         build = functools.partial(zoo.get_model, name, weights=None, num_classes=num_classes)
-        return construct(build, f"torchvision/{name}", model_args, rates)
+        network = construct(build, f"torchvision/{name}", model_args, rates)
+        _set_drop_path(network, regularisation.drop_path_rate, f"torchvision/{name}")
+        return network
 
     def head(self, network: nn.Module) -> str:
         """Path of the last linear layer."""
@@ -98,6 +98,16 @@ class TorchvisionLibrary(Library):
         if isinstance(network, zoo.ResNet):
             return _RESNET
         return _VIT if isinstance(network, zoo.VisionTransformer) else by_unit(network, self.head(network))
+
+
+def _set_drop_path(network: nn.Module, rate: float, title: str) -> None:
+    """Scale the rates of stochastic depth to end at `rate`; the builders' own are 0.1 to 0.5, and often fixed."""
+    layers = [module for module in network.modules() if isinstance(module, StochasticDepth)]
+    highest = max((layer.p for layer in layers), default=0.0)
+    if rate > 0 and highest == 0:
+        raise lacks(title, "drop_path_rate", rate)
+    for layer in layers:
+        layer.p *= rate / (highest or 1.0)
 
 
 @functools.cache

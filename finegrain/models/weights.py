@@ -14,6 +14,7 @@ from finegrain.errors import OutputError, WeightsError, fault
 from finegrain.models.architecture import Architecture, find_architecture
 from finegrain.models.backbone import build_classifier, preprocessing_of
 from finegrain.models.classifier import Classifier
+from finegrain.models.prompts import PromptLayout
 from finegrain.models.tensors import digest, fit, read_tensors
 from finegrain.preprocessing import Preprocessing
 from finegrain.storage import atomic_write
@@ -53,6 +54,8 @@ class WeightsFolder:
     """Of the tensors file."""
     base: Base | None
     """What the tensors are to be put on; None where they are a whole network's."""
+    prompts: PromptLayout | None
+    """Tokens that the network has beside its own; timm does not load such a folder."""
 
 
 def save_folder(
@@ -114,6 +117,7 @@ def write_config(
         "label_names": list(class_names),
         "sha256": digest(file),
         **({} if base is None else {"base": asdict(base)}),
+        **({} if classifier.prompts is None else {"prompts": asdict(classifier.prompts)}),
         "extra": dict(extra or {}),
     }  # fmt: skip
     atomic_write(file.with_name(CONFIG_NAME), json.dumps(config, indent=1) + "\n")
@@ -141,6 +145,7 @@ def load_folder(folder: Path, *, trust: bool = False) -> tuple[Classifier, tuple
         num_classes=num_classes,
         preprocessing=preprocessing_of(content.pretrained_cfg),
         model_args=content.model_args,
+        prompts=content.prompts,
     )
     load_file(classifier, content.file, sha256=content.sha256, new_head=False)
     return classifier, content.class_names
@@ -222,6 +227,7 @@ def read_folder(folder: Path) -> WeightsFolder:
             class_names=names,
             sha256=None if sha256 is None else str(sha256),
             base=base,
+            prompts=PromptLayout(**config["prompts"]) if "prompts" in config else None,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -48,6 +49,10 @@ class Penalty:
     def __init__(self, config: PenaltyConfig, *, weights: Sequence[nn.Parameter], starts: Sequence[Tensor]) -> None:
         """Penalise `weights`; `starts` are what L2-SP pulls each of them to, and needed for it only."""
         self._config, self._weights, self._starts = config, weights, starts
+
+    def watch(self, images: Tensor) -> AbstractContextManager[None]:
+        """Entered around each forward pass of training, on `images`; weights need no watching."""
+        return nullcontext()
 
     def __call__(self) -> Tensor | None:
         """The weighted sum of the terms; None where there is nothing to add."""

@@ -175,7 +175,7 @@ class HeadJudge:
             samples,
             source=source,
             classifier=model,
-            runtime=runtime,
+            runtime=dataclasses.replace(runtime, compile="never"),  # what pays is a matter of time: a rerun may differ
             cache=cache,
             views=self._views,
         )

@@ -79,6 +79,10 @@ class Tunable(Protocol):
         """Put an adapter of peft's on these layers, and train it and the classifier layer only."""
         ...
 
+    def add_prompts(self, *, count: int, deep: bool) -> str:
+        """Put learned tokens beside a vision transformer's own, and give the path of the modules that hold them."""
+        ...
+
     def first_module_around(self, names: Sequence[str]) -> str:
         """Path of the first block, or other module of the layer groups, that has one of these layers in it."""
         ...
@@ -118,3 +122,9 @@ class Tuning:
             ConfigError: The network has no such parts.
         """
         raise NotImplementedError
+
+    def begin_epoch(self, classifier: Tunable, *, epoch: int) -> None:
+        """Called before epoch `epoch`, from 0, and again where one is gone on with: freeze what is to rest in it.
+
+        What `apply` made trainable is what the optimiser knows; this may only freeze parts of it for a time.
+        """

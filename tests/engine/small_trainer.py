@@ -1,6 +1,7 @@
 """A trainer of small parts on images of noise, each part replaceable."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,8 @@ def trainer(
     ema: bool = False,
     keeper: Keeper | None = None,
     penalty: Callable[[], Tensor | None] = lambda: None,
+    watch: Callable[[Tensor], AbstractContextManager[None]] = nullcontext,
+    begin_epoch: Callable[[int], None] = lambda epoch: None,
     batches: int = 4,
     **config: Any,
 ) -> Trainer:
@@ -109,6 +112,7 @@ def trainer(
         model=model,
         loss=loss or nn.CrossEntropyLoss(),
         penalty=penalty,
+        watch=watch,
         optimizer=built,
         schedule=Cosine().build(built, steps_per_epoch=batches, epochs=settings.epochs),
         runtime=runtime,
@@ -116,6 +120,7 @@ def trainer(
         ema=WeightEMA(model, decay=0.9) if ema else None,
         seed=7,
         keeper=keeper or Keeper(),
+        begin_epoch=begin_epoch,
     )
 
 

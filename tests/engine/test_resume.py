@@ -92,3 +92,13 @@ def test_a_stop_in_the_middle_of_a_validation(tmp_path: Path, call: int) -> None
         finish(keeper=Impatient(folder=tmp_path), **settings)
     last = max(tmp_path.iterdir())
     assert equal(finish(read_state(last, identity={}), **settings).state(), finish(**settings).state())
+
+
+def test_each_epoch_is_announced_before_its_steps_and_again_on_a_resume(tmp_path: Path) -> None:
+    said: list[int] = []
+    with pytest.raises(Interrupted):
+        trainer(begin_epoch=said.append, keeper=Keeper(stop=6, folder=tmp_path)).fit(loader(), VAL)
+    resumed = trainer(begin_epoch=said.append)
+    resumed.restore(read_state(tmp_path / "2", identity={}))
+    resumed.fit(loader(), VAL)
+    assert said == [0, 1, 1, 2]

@@ -7,6 +7,7 @@ import logging
 import os
 import pickle
 import resource
+import shutil
 import signal
 from contextlib import suppress
 
@@ -183,6 +184,43 @@ def test_a_poisoned_file_is_computed_again(cache, caplog, name: str) -> None:
     assert not caplog.records
 
 
+def test_a_file_that_was_not_checked_gives_no_rows(cache) -> None:
+    fill(cache, range(8))
+    first, second = files(cache)
+    wanted = {load_file(first)["keys"][0].numpy().tobytes()}
+    other = load_file(second)["keys"][0].numpy().tobytes()
+    shelf = cache.shelf(NETWORK, torch.float32)
+    shelf.load(wanted)
+    assert other not in shelf
+    flip_last_byte(second)
+    shelf.load(wanted | {other})
+    assert other not in shelf
+
+
+def test_damage_beside_a_sound_copy_of_its_rows_has_no_effect(cache, monkeypatch) -> None:
+    """Without locks nothing is removed, so that a row may lie in a damaged file and in a sound one."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(module.fcntl, "lockf", refuse)
+    for first in range(0, 800, 100):  # of some the name is in order before the damaged one's
+        before = set(files(cache))
+        fill(cache, range(first, first + 4))
+        (damaged,) = set(files(cache)) - before
+        flip_last_byte(damaged)
+        fill(cache, range(first + 1, first + 5))
+        assert fill.computed == 4
+        assert is_right(fill(cache, range(first + 1, first + 6)), range(first + 1, first + 6))
+        assert fill.computed == 1
+
+
+def flip_last_byte(file) -> None:
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+
+
 def test_rows_of_another_width_are_refused(cache) -> None:
     fill(cache, range(8))
     forge(values=torch.zeros(4, WIDTH + 1))(files(cache)[1], None)
@@ -303,6 +341,43 @@ def test_a_network_in_use_is_not_removed(cache) -> None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     assert sorted(path.name for path in cache.folder.iterdir()) == [NETWORK, THIRD, "notes"]
+
+
+def test_a_folder_that_another_process_removes_meanwhile_is_no_matter(cache, monkeypatch) -> None:
+    size = three_networks(cache)
+    cache.limit_bytes = 3 * size
+    entries = list(os.scandir(cache.folder))
+    shutil.rmtree(cache.folder / OTHER)
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: entries if path == cache.folder else scandir(path))
+    assert is_right(fill(cache, range(8), THIRD), range(8), THIRD)
+
+
+def test_a_lock_whose_folder_was_removed_while_waiting_is_not_held(cache, monkeypatch) -> None:
+    fill(cache, range(4))
+    taken = []
+
+    def take_lock(lock: int, *, wait: bool) -> bool:
+        if not taken:
+            shutil.rmtree(cache.folder / NETWORK)  # as a process does that makes room
+        taken.append(os.fstat(lock).st_ino)
+        return True
+
+    monkeypatch.setattr(module, "take_lock", take_lock)
+    shelf = cache.shelf(NETWORK, torch.float32)
+    with shelf.filling():
+        shelf.add([key(9)], row(9)[None])
+        assert taken[-1] == os.stat(cache.folder / NETWORK / "lock").st_ino
+    assert len(taken) == 2
+    assert is_right(fill(cache, range(9, 10)), range(9, 10))
+    assert fill.computed == 0
+
+
+def test_what_bf16_does_is_noted_though_the_folder_is_read_only(cache) -> None:
+    cache.folder.write_text("no folder")
+    assert cache.likeness(NETWORK) is None
+    cache.note_likeness(NETWORK, 0.5)
+    assert cache.likeness(NETWORK) == 0.5
 
 
 def test_rows_outlive_their_file(cache) -> None:

@@ -407,5 +407,6 @@ def test_an_unreadable_note_is_measured_again(setting) -> None:
     key = setting.extract().key
     note = setting.cache.folder / key / "likeness"
     note.write_text("ten")
+    setting.cache = FeatureCache(setting.cache.folder)
     assert setting.extract().hits == COUNT
     assert float(note.read_text()) > 0.999

@@ -9,6 +9,8 @@ import timm
 import torch
 import torch.hub
 import torchvision.models as zoo
+from timm.layers import DropPath
+from torchvision.ops import StochasticDepth
 
 from finegrain.errors import ConfigError, WeightsError
 from finegrain.models.architecture import find_architecture
@@ -167,6 +169,7 @@ def test_the_name_must_agree_with_the_folder(tmp_path):
         ({"name": "resnet18", "attention_dropout": 0.1}, "no attention_dropout: got 0.1; expected 0"),
         ({"name": "timm/resnet18", "attention_dropout": 0.1}, "no attention_dropout"),
         ({"name": "vit_b_16", "drop_path_rate": 0.2}, "no drop_path_rate: got 0.2"),
+        ({"name": "timm/vgg11", "drop_path_rate": 0.2}, "no drop_path_rate: got 0.2"),
         ({"name": "timm/resnetv2_50", "dropout": 0.2}, "no dropout before its head"),
     ],
 )
@@ -198,6 +201,27 @@ def test_rates_reach_the_network():
     assert classifier.get_submodule(classifier.head_name).dropout == 0.4
     classifier = build(name="vit_b_16", attention_dropout=0.3)
     assert classifier.network.encoder.layers[0].self_attention.dropout == 0.3
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "torchvision/convnext_tiny",
+        "torchvision/efficientnet_b0",
+        "torchvision/swin_t",
+        "torchvision/maxvit_t",
+        "timm/swin_tiny_patch4_window7_224",
+        "timm/test_convnext",
+    ],
+)
+def test_stochastic_depth_is_what_is_stated_whatever_the_librarys_own(name, rate):
+    network = build(name=name, drop_path_rate=rate).network
+    depths = [m.p if isinstance(m, StochasticDepth) else m.drop_prob
+              for m in network.modules() if isinstance(m, (StochasticDepth, DropPath))]  # fmt: skip
+    assert depths == sorted(depths)
+    assert max(depths, default=0.0) == pytest.approx(rate)
+    assert rate == 0.0 or len(set(depths)) > 2
 
 
 @pytest.mark.data

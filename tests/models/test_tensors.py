@@ -176,6 +176,10 @@ def test_position_embeddings_are_resampled_as_torchvision_does(caplog):
         fit(new, old.state_dict(), head="heads.head", source="vit")
     expected = interpolate_embeddings(96, 16, old.state_dict())["encoder.pos_embedding"]
     assert torch.equal(new.encoder.pos_embedding, expected)
+    own = torchvision_vit(96)
+    own.load_state_dict(interpolate_embeddings(96, 16, old.state_dict()))
+    images = torch.randn(2, 3, 96, 96)
+    assert torch.equal(new.eval()(images), own.eval()(images))
     assert "resampled encoder.pos_embedding from [1, 17, 8] to [1, 37, 8]" in caplog.text
 
 

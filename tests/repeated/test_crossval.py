@@ -17,6 +17,7 @@ from finegrain.data import splits
 from finegrain.errors import DataError
 from finegrain.features import probe
 from finegrain.features.views import evaluation_views
+from finegrain.repeated import judges
 from finegrain.repeated.cells import Cell, CellFiles
 from finegrain.repeated.crossval import Protocol, make_plan
 from finegrain.repeated.judges import cell_digest
@@ -60,6 +61,15 @@ def test_every_known_image_is_held_out_once_for_each_seed(go):
 
 def digest(out: str) -> str:
     return cell_digest(json.loads(Path(out, "evaluation.json").read_text()))
+
+
+def test_features_are_never_compiled(go, monkeypatch):
+    """What pays depends on how many are missing and how fast the machine is: a rerun would get other numbers."""
+    seen = []
+    see = judges.extract
+    monkeypatch.setattr(judges, "extract", lambda *a, **kw: seen.append(kw["runtime"].compile) or see(*a, **kw))
+    assert go("head", "out", "folds=2", "seeds=1") == 0
+    assert seen == ["never"]
 
 
 def test_what_is_finished_is_not_computed_again(go, monkeypatch, capsys):
