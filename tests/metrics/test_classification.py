@@ -75,6 +75,15 @@ def test_a_class_without_images() -> None:
     assert metrics.confusion.shape == (4, 4)
 
 
+def test_auroc_of_each_class_counts_ties_half() -> None:
+    generator = np.random.default_rng(0)
+    labels = generator.integers(5, size=80)
+    probabilities = generator.permuted(np.tile([0.5, 0.25, 0.125, 0.0625, 0.0625], (80, 1)), axis=1)
+    for row in evaluate_predictions(labels, probabilities).per_class:
+        expected = sk.roc_auc_score(labels == row.index, probabilities[:, row.index])
+        assert row.auroc == pytest.approx(expected, abs=1e-12)
+
+
 def test_one_class_only_has_no_auroc() -> None:
     metrics = evaluate_predictions(np.array([1, 1]), np.array([[0.1, 0.9], [0.6, 0.4]]))
     assert metrics.auroc is None

@@ -54,7 +54,9 @@ def test_a_single_comparison_is_no_family():
 
 def test_what_is_not_known_is_left_open():
     empty = dict.fromkeys(("macro_f1", "auroc", "trainable", "seconds", "peak_memory_bytes", "images_per_second"))
-    assert "– – – – – – – 2 " in shown(2, interval=None, **empty)
+    text = shown(2, interval=None, **empty)
+    assert "– – – – – – – 2 " in text
+    assert "Nothing shows how sure the mean top-1 is. The wall" in text
 
 
 def test_the_chart_has_a_strip_for_each_setting_and_a_dot_for_each_training():
