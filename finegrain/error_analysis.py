@@ -13,6 +13,7 @@ from finegrain.engine.evaluate import Predictions
 from finegrain.features.cache import FeatureCache
 from finegrain.features.embedding import embed
 from finegrain.features.extract import extract
+from finegrain.features.inference import frozen_once
 from finegrain.features.neighbours import Neighbour, nearest
 from finegrain.metrics.mistakes import Mistake, class_extremes, surest_mistakes
 from finegrain.models.classifier import Classifier
@@ -34,8 +35,15 @@ See = Callable[[Sequence[Sample]], Tensor]
 
 def features_by(model: Classifier, *, source: Source, runtime: Runtime, cache: FeatureCache) -> See:
     """What the head of `model` reads, through the cache; never compiled, so that a rerun gives the same."""
-    exact = replace(runtime, compile="never")
-    read = partial(extract, source=source, classifier=model, runtime=exact, cache=cache, title="features to compare")
+    read = partial(
+        extract,
+        source=source,
+        classifier=model,
+        runtime=replace(runtime, compile="never"),
+        cache=cache,
+        build=frozen_once(model),
+        title="features to compare",
+    )
     return lambda samples: read(samples).values
 
 
