@@ -79,10 +79,8 @@ def find_unsure(
     sets = fitted.sets(probabilities) if fitted else None
     if fitted is None or fitted.limit is None or sets is None:
         return None, "Which answers are unsure is not known: set threshold=P."
-    unsure = sets.sum(axis=1) > 1
-    unsure |= (
-        1 - probabilities.max(axis=1) > fitted.limit
-    )  # The likeliest class is in every set, even where it is too unlikely for it.
+    # The likeliest class is in every set, even where it is too unlikely for it.
+    unsure = (sets.sum(axis=1) > 1) | (1 - probabilities.max(axis=1) > fitted.limit)
     return (
         unsure,
         f"Unsure: not exactly one class is likely enough for sets that hold the true one in {fitted.coverage:.0%}.",
