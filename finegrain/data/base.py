@@ -89,7 +89,7 @@ class Data:
     dropped: tuple[Dropped, ...] = ()
     notes: tuple[str, ...] = ()
     digests: Mapping[str, bytes] = field(default_factory=dict)
-    """SHA-256 of what each image shows, by path, whatever crop of it is read."""
+    """SHA-256 of what each image shows, by path: of its whole file, whatever crop of it is read; see `splits.build`."""
 
     def class_counts(self) -> list[int]:
         """Train images of each class, [K]."""

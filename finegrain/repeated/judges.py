@@ -52,7 +52,7 @@ Row = Callable[[Cell, CellResult], Sequence[object]]
 """What the table of results says of a cell."""
 
 CELLS = "cells"
-RESULTS = "results.csv"
+TABLE = "results.csv"
 RUNS = "runs"
 """Folder, in an evaluation's directory, of a run for each cell; there is none where heads were fitted on features."""
 _EXTENT = ("seeds", "counts")
@@ -144,7 +144,7 @@ class _Table:
     def add(self, results: Mapping[Cell, CellResult]) -> None:
         self._rows |= {cell: self._row(cell, result) for cell, result in results.items()}
         ordered = sorted(self._rows, key=lambda cell: (cell.per_class or 0, cell.seed, cell.fold))
-        self._directory.write(RESULTS, csv_text(self._columns, [self._rows[cell] for cell in ordered]))
+        self._directory.write(TABLE, csv_text(self._columns, [self._rows[cell] for cell in ordered]))
 
 
 def _finish(

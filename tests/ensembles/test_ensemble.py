@@ -65,6 +65,8 @@ def cross_validate(recipe: Recipe, protocol: Protocol, path: Path) -> None:
             plan=make_plan(recipe, protocol, data),
             settings=config.flatten(protocol),
             file=EVALUATION,
+            columns=["cell"],
+            row=lambda cell, _: [cell],
             data=data,
             runtime=runtime,
             directory=directory,
