@@ -24,7 +24,7 @@ class Curvature:
 
     def __init__(self, rows: Tensor, products: Tensor) -> None:
         inner, count, size = products[:, :-1], len(rows), rows.shape[1] - 1
-        rank = min(_RANK, size)
+        rank = min(_RANK, size, count)  # more are all noise, in which eigh may find no order
         generator = torch.Generator().manual_seed(0)
         sketch = torch.randn(size, rank, generator=generator).to(products)
         basis, _ = torch.linalg.qr((inner.T @ (inner @ sketch)).float())

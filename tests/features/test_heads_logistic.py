@@ -154,6 +154,12 @@ def test_the_curvature_is_the_hessian_of_the_strongest_directions_and_the_mean_o
     assert eigenvalues.max() / eigenvalues.min() < (20 if dim > 128 else 1.02)
 
 
+def test_no_more_directions_are_known_than_there_are_rows():
+    """Beyond them there is but rounding, of which an eigenvalue solver may find no end."""
+    rows = torch.cat([torch.randn(12, 96), torch.ones(12, 1)], dim=1)
+    assert Curvature(rows, rows)._directions.shape == (97, 12 + 1)
+
+
 def test_a_converged_path_is_within_its_tolerance_however_loose_the_tolerance_is(products: str):
     """What rounding hides adds up along the path; it must not pass for convergence."""
     rows, labels = task(1200)
