@@ -72,6 +72,7 @@ def frozen(classifier: Classifier, runtime: Runtime, *, cut: Cut | None = None) 
     """
     twin = classifier.merged().cpu()
     twin.set_trainable(())
+    twin.eval()
     size = classifier.preprocessing.image_size
     probe = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     folded, dtype = 0, torch.float32
