@@ -223,7 +223,8 @@ def describe(hint: Any) -> str:
         return "one of " + ", ".join(str(option) for option in arguments)
     if origin in (tuple, list):
         if origin is list or arguments[-1] is Ellipsis:
-            return f"{describe(arguments[0])}, {describe(arguments[0])}, ..."
+            one = describe(arguments[0])
+            return "some" + one.removeprefix("one") if get_origin(arguments[0]) is Literal else f"{one}, {one}, ..."
         return ", ".join(describe(option) for option in arguments)
     named = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     return named.get(hint, getattr(hint, "__name__", str(hint)))

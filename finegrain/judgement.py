@@ -128,7 +128,7 @@ def judge(
         peak_memory_bytes=runtime.peak_memory_bytes(),
         environment=environment(runtime),
         dropped=[(entry.path, entry.reason) for entry in data.dropped],
-        notes=(*data.notes, *course.notes(), *evaluation.notes()),
+        notes=(*data.carved, *data.notes, *course.notes(), *evaluation.notes()),
     )
     return f"{report.headline()}\n{report.write(directory.path)}"
 

@@ -120,7 +120,12 @@ def _confidence(file: Path, *, checkpoint: str) -> Confidence:
             return Confidence(reason=f"{file} does not say that it is of {checkpoint}: evaluate the run again")
         if content["views"] not in get_args(Views):
             raise ValueError(f"views {content['views']}")
-        return Confidence(views=content["views"], fitted=Fitted.read(content["calibration"]))
+        fitted = Fitted.read(content["calibration"])
+        before, after = (content["calibration"]["test"][when]["loss"] for when in ("before", "after"))
+        if after is None or (before is not None and after > before):
+            reason = f"the temperature fitted on {fitted.val_images:,} val images made test worse, as the report says"
+            return Confidence(views=content["views"], reason=reason)
+        return Confidence(views=content["views"], fitted=fitted)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
         got, expected = f"{type(error).__name__}: {error}", "the file as the run wrote it"
         raise CheckpointError(

@@ -27,7 +27,9 @@ CALIBRATION = {
     "temperature": 2.0,
     "threshold": {"confidence": 0.45},
     "sets": {"method": "lac", "coverage": 0.9, "limit": 0.75},
+    "test": {"before": {"loss": 0.8}, "after": {"loss": 0.7}},
 }
+WORSE = {"before": {"loss": 0.8}, "after": {"loss": 0.9}}
 
 
 def plant(path: Path, probabilities: Sequence[float], names: Sequence[str] = NAMES, **metrics: Any) -> Path:
@@ -68,6 +70,7 @@ def plant_wrong(home: Path) -> None:
     plant(home / "other", P, names=("auk", "bee", "crane"))
     plant(home / "fewer", (0.5, 0.5), names=("auk", "bee_eater"))
     plant(home / "old", P, checkpoint="best-000007")
+    plant(home / "worse", P, calibration=CALIBRATION | {"val_images": 16, "test": WORSE})
     plant(home / "damaged", P, calibration=CALIBRATION | {"temperature": -1.0})
     plant(home / "odd", P, views="ten")
     (plant(home / "cut", P) / "metrics.json").write_text("{")
@@ -217,6 +220,7 @@ def test_several_models_are_averaged_and_not_calibrated(go, home: Path, how: str
         (["folder"], "a model folder says nothing of val"),
         (["old"], "old/metrics.json does not say that it is of best-000000: evaluate the run again"),
         (["unjudged"], "the run was not judged yet"),
+        (["worse"], "the temperature fitted on 16 val images made test worse, as the report says"),
     ],
 )
 def test_what_is_not_calibrated_says_why(home: Path, tmp_path: Path, capsys, words: list[str], reason: str):

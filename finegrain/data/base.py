@@ -88,6 +88,8 @@ class Data:
     source: Source
     dropped: tuple[Dropped, ...] = ()
     notes: tuple[str, ...] = ()
+    carved: tuple[str, ...] = ()
+    """Notes on splits that the dataset does not ship: not true where train, val and test are divided anew."""
     digests: Mapping[str, bytes] = field(default_factory=dict)
     """SHA-256 of what each image shows, by path: of its whole file, whatever crop of it is read; see `splits.build`."""
 

@@ -34,8 +34,9 @@ def build(config: DataConfig, table: Table) -> Data:
         samples, dropped, copies = _check_files(samples, source, on_bad=config.on_bad)
         file_notes = [*_file_notes(source.notes()), *notes_on(copies, table.class_names)]
     digests = _digests(samples, source)
-    splits, notes = _fill(samples, config)
-    if notes and all(sample.group is None for sample in table.samples):
+    splits, carved = _fill(samples, config)
+    notes = [*table.notes, *_size_notes(config.facts, table)]
+    if carved and all(sample.group is None for sample in table.samples):
         notes.append(
             "The dataset names no groups: images of one specimen or burst may lie on both sides of a carved split, "
             "which then looks better than new images would."
@@ -43,8 +44,7 @@ def build(config: DataConfig, table: Table) -> Data:
     _check(splits, table.class_names)
     if isinstance(source, FileSource) and config.pixel_cache is not None:
         source = PixelCache(Path(config.pixel_cache).expanduser(), samples, source)
-    notes = [*table.notes, *_size_notes(config.facts, table), *notes, *file_notes]
-    notes += _class_notes(splits, table.class_names)
+    notes += [*file_notes, *_class_notes(splits, table.class_names)]
     if dropped:
         why = "which cannot be read, or are copies of images of another split"
         notes.append(f"Left out {len(dropped)} of {len(table.samples)} images, {why}.")
@@ -56,6 +56,7 @@ def build(config: DataConfig, table: Table) -> Data:
         source=source,
         dropped=dropped,
         notes=tuple(notes),
+        carved=tuple(carved),
         digests=digests,
     )
 

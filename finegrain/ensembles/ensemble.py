@@ -94,7 +94,12 @@ def ensemble(recipe: Recipe, settings: Ensemble, *, directory: RunDirectory) -> 
             test_evaluations=looks,
             recipe_source=config.dump(recipe),
             environment=environment(runtime),
-            notes=(*data.notes, *recipe.evaluation.notes(), *(note for member in members for note in member.notes)),
+            notes=(
+                *data.carved,
+                *data.notes,
+                *recipe.evaluation.notes(),
+                *(note for member in members for note in member.notes),
+            ),
         )
         page = report.write(directory.path)
         shutil.rmtree(directory.path / FEATURES, ignore_errors=True)

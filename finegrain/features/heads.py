@@ -162,7 +162,7 @@ def fit_best(
         features.to(device, torch.float32), labels.to(device), train=everything, num_classes=num_classes
     )
     chosen = [score.accuracy for score in scores if score.setting == setting]
-    logger.info("head: %s, held-out accuracy %.4f over %d splits", setting, sum(chosen) / len(chosen), len(chosen))
+    logger.debug("head: %s, held-out accuracy %.4f over %d splits", setting, sum(chosen) / len(chosen), len(chosen))
     if trained.converged is False:
         logger.warning("head: stopped short of its optimum after %d iterations", trained.iterations)
     return HeadFit(

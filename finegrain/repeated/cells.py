@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -17,6 +18,8 @@ from finegrain.metrics.repeated import Judged
 from finegrain.storage import atomic_write
 
 CONTENTS = "test contents"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, order=True, kw_only=True, slots=True)
@@ -100,6 +103,8 @@ class CellFiles:
                         facts = json.loads(opened.metadata()["facts"])
                     if facts["evaluation"] == self._evaluation:
                         return _result(cell, safetensors.torch.load(content), facts)
+                else:
+                    logger.warning("%s is damaged: it counts as missing", file)
         return None
 
     def load_all(self) -> dict[Cell, CellResult]:

@@ -208,6 +208,7 @@ class HeadJudge:
         cache: FeatureCache,
     ) -> None:
         """Remember what to extract, the images of all cells; nothing is before the first cell."""
+        logger.info("heads are fitted to their optimum: the recipe's loss, optim, schedule, train have no part in it")
         samples = tuple(dict.fromkeys(s for data in plan.values() for s in (*data.train, *data.val, *data.test)))
         shown = evaluation_views(model.preprocessing, recipe.evaluation.views)
         self._views = tuple(dict.fromkeys((Plain(), *shown)))  # the head is fitted on the first

@@ -65,16 +65,16 @@ def test_a_dataset_without_splits_is_carved_twice():
     assert counts_of(data.test) == [10, 6]
     assert counts_of(data.val) == [4, 2]
     assert counts_of(data.train) == [36, 22] == data.class_counts()
-    assert "no test split: 16 images" in data.notes[0]
-    assert "no val split: 6 images" in data.notes[1]
-    assert "burst" in data.notes[2]
+    assert "no test split: 16 images" in data.carved[0]
+    assert "no val split: 6 images" in data.carved[1]
+    assert "burst" in data.notes[0]
 
 
 def test_shipped_splits_stay_as_they_are():
     parts = {name: samples_of([3, 2], split=name, prefix=name) for name in ("train", "val", "test")}
     data = build(Given(samples=parts["test"] + parts["train"] + parts["val"]))
     assert [list(data.train), list(data.val), list(data.test)] == list(parts.values())
-    assert data.notes == ()
+    assert data.notes == data.carved == ()
 
 
 def test_val_is_carved_from_train_where_only_test_is_shipped():

@@ -147,6 +147,8 @@ def test_who_chose_the_epoch_is_said() -> None:
     for words in ("chosen on validation alone", "These also chose the epoch"):
         assert words in chosen
         assert words not in last
+        assert words not in page.summary(make_report(val_chose=False))
+    assert "also chose the epoch" in page.summary(make_report(val_chose=True))
     assert "whose weights were kept, the last: validation chose nothing." in last
     assert "Test shows how far it holds." in last
 
