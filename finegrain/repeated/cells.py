@@ -95,6 +95,7 @@ class CellFiles:
 
     def load(self, cell: Cell) -> CellResult | None:
         """A finished cell; None where there is none, or none of this evaluation that is sound."""
+        damaged = []
         for file in sorted(self._folder.glob(f"{cell}-*.safetensors")):
             with suppress(OSError, SafetensorError, ValueError, KeyError):
                 content = file.read_bytes()
@@ -104,7 +105,9 @@ class CellFiles:
                     if facts["evaluation"] == self._evaluation:
                         return _result(cell, safetensors.torch.load(content), facts)
                 else:
-                    logger.warning("%s is damaged: it counts as missing", file)
+                    damaged.append(file.name)
+        if damaged:
+            logger.warning("%s counts as missing: damaged is %s", cell, ", ".join(damaged))
         return None
 
     def load_all(self) -> dict[Cell, CellResult]:

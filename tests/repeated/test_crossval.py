@@ -104,6 +104,21 @@ def test_features_are_never_compiled(go, monkeypatch):
     assert seen == ["never"]
 
 
+def test_a_damaged_cell_is_named_until_there_is_a_sound_one(go, caplog):
+    assert go("head", "out", "folds=2", "seeds=1") == 0
+    (damaged, _) = sorted(Path("out/cells").iterdir())
+    damaged.write_bytes(damaged.read_bytes()[:300])
+    for _ in range(2):
+        assert go("head", "out", "folds=2", "seeds=1") == 0
+        assert caplog.text.count(f"damaged is {damaged.name}") == 1
+
+
+def test_heads_say_which_settings_have_no_part(go, caplog):
+    caplog.set_level("INFO")
+    assert go("head", "out", "folds=2", "seeds=1") == 0
+    assert "the recipe's loss, optim, schedule, train have no part in it" in caplog.text
+
+
 def test_what_is_finished_is_not_computed_again(go, monkeypatch, capsys):
     assert go("head", "out", "folds=2", "seeds=2") == 0
     first, table, calls = cells("out"), Path("out/results.csv").read_bytes(), []
