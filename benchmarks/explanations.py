@@ -169,9 +169,7 @@ def blank(model: Classifier) -> Classifier:
 
 def all_maps(model: Classifier, task: Task, method: Method, *, rather: bool) -> Maps:
     """[N, S, S]."""
-    attentions = [model.get_submodule(path) for path in model.attention_modules()]
-    head = model.get_submodule(model.head_name)
-    explainer = Explainer(model.network, head=head, attentions=attentions, method=method)
+    explainer = Explainer.of(model, method=method)
     batches = zip(task.pixels.split(BATCH), task.weights(model.num_classes, rather=rather).split(BATCH), strict=True)
     return np.concatenate([explainer.maps(*batch) for batch in tqdm(list(batches), method, leave=False, disable=None)])
 

@@ -5,11 +5,14 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
 from finegrain.data.base import Data, Sample, Source
 from finegrain.engine.evaluate import Predictions
+from finegrain.errors import ConfigError
 from finegrain.features.cache import FeatureCache
 from finegrain.features.embedding import embed
 from finegrain.features.extract import extract
@@ -18,8 +21,11 @@ from finegrain.features.neighbours import Neighbour, nearest
 from finegrain.metrics.mistakes import Mistake, class_extremes, surest_mistakes
 from finegrain.models.classifier import Classifier
 from finegrain.report.gallery import STAMP_SIDE, THUMBNAIL_SIDE, thumbnail
+from finegrain.report.heat import overlay
 from finegrain.report.record import ErrorAnalysis, FeatureMap, Likeness, Shown
 from finegrain.runtime import Runtime, seed_of
+from finegrain.saliency.explainer import Explainer
+from finegrain.saliency.view import plain_view
 
 SHOWN_MISTAKES = 24
 MOST_MAPPED = 1000
@@ -28,9 +34,14 @@ _STAMPS = 240
 """About how many images each end of the classes has together: bounds what the page weighs."""
 _MOST_EACH = 3
 """Images at one end of a class."""
+_EXPLAINED_AT_ONCE = 8
+"""Mistakes in one batch: bounds the memory."""
 
 See = Callable[[Sequence[Sample]], Tensor]
 """Images → their features [N, D]."""
+
+Explain = Callable[[Sequence[Mistake], Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.uint8]]]
+"""Mistakes and their photographs, uint8 [H, W, 3] → what speaks for the class predicted, drawn, uint8 [S, S, 3]."""
 
 
 def features_by(model: Classifier, *, source: Source, runtime: Runtime, cache: FeatureCache) -> See:
@@ -47,7 +58,24 @@ def features_by(model: Classifier, *, source: Source, runtime: Runtime, cache: F
     return lambda samples: read(samples).values
 
 
-def analyse(predictions: Predictions, *, data: Data, see: See) -> ErrorAnalysis:
+def maps_by(model: Classifier, *, runtime: Runtime) -> Explain:
+    """What in the plain view speaks to `model` for the class predicted rather than for the true one, by HiResCAM.
+
+    Raises, when called:
+        ConfigError: The architecture cannot be explained so.
+    """
+    explainer = Explainer.of(model, method="hirescam")
+
+    def explain(mistakes: Sequence[Mistake], photographs: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
+        view = plain_view(photographs, preprocessing=model.preprocessing, runtime=runtime)
+        logits = torch.eye(model.num_classes, device=view.images.device)
+        predicted, label = ([getattr(mistake, name) for mistake in mistakes] for name in ("predicted", "label"))
+        return list(map(overlay, view.pixels, explainer.maps(view.images, logits[predicted] - logits[label])))
+
+    return explain
+
+
+def analyse(predictions: Predictions, *, data: Data, see: See, explain: Explain) -> ErrorAnalysis:
     """Choose, compare and picture what the page of a run shows of its errors.
 
     This is no second look at test: what is shown follows from the predictions that were counted, and the features of
@@ -57,6 +85,7 @@ def analyse(predictions: Predictions, *, data: Data, see: See) -> ErrorAnalysis:
         predictions: Of `data.test`, in its order.
         data: The splits; neighbours are train images.
         see: By the model that predicted.
+        explain: By the same.
     """
     said = predictions.labels, predictions.probabilities
     mistakes = surest_mistakes(predictions.paths, *said, limit=SHOWN_MISTAKES)
@@ -64,8 +93,11 @@ def analyse(predictions: Predictions, *, data: Data, see: See) -> ErrorAnalysis:
     extremes = class_extremes(*said, each=min(max(_STAMPS // classes, 1), _MOST_EACH), limit=_STAMPS)
     stamped = sorted({row for ends in extremes for row in (*ends.hardest, *ends.easiest)})
     stamps = _pictures([data.test[row] for row in stamped], data.source, STAMP_SIDE)
+    shown = show(mistakes, images=data.test, pool=data.train, source=data.source, see=see)
+    heats, unexplained = _heats(mistakes, data, explain)
     return ErrorAnalysis(
-        mistakes=show(mistakes, images=data.test, pool=data.train, source=data.source, see=see),
+        mistakes=[replace(one, heat=heat) for one, heat in zip(shown, heats, strict=True)],
+        unexplained=unexplained,
         extremes=extremes,
         stamps={row: stamps[data.test[row].path] for row in stamped},
         feature_map=_feature_map(data.test, see),
@@ -114,6 +146,20 @@ def show(
         )
         for mistake, like_predicted, like_label in zip(mistakes, found[::2], found[1::2], strict=True)
     )
+
+
+def _heats(mistakes: Sequence[Mistake], data: Data, explain: Explain) -> tuple[Sequence[bytes | None], str]:
+    """A small picture of the map of each mistake; or none of any, and why."""
+    samples = {sample.path: sample for sample in data.test}
+    heats: list[bytes | None] = []
+    try:
+        for start in tqdm(range(0, len(mistakes), _EXPLAINED_AT_ONCE), desc="maps", leave=False, disable=None):
+            batch = mistakes[start : start + _EXPLAINED_AT_ONCE]
+            drawn = explain(batch, [data.source.read(samples[mistake.path]) for mistake in batch])
+            heats += map(thumbnail, drawn)
+    except ConfigError as error:
+        return [None] * len(mistakes), str(error)
+    return heats, ""
 
 
 def _pictures(samples: Sequence[Sample], source: Source, side: int) -> dict[str, bytes]:

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
 from finegrain.config import Count
 from finegrain.data.base import Sample, Source, Table
 from finegrain.data.image import read_image
 from finegrain.data.inputs import find_images
-from finegrain.data.transforms import eval_transform, normalize
+from finegrain.engine.checkpoint import read_json
 from finegrain.errors import CheckpointError, ConfigError, DataError, fault
 from finegrain.judgement import best_model
 from finegrain.models.classifier import Classifier
@@ -25,11 +24,13 @@ from finegrain.report.explanations import Explained, Explanations, Panel
 from finegrain.report.heat import attention_sheet, overlay
 from finegrain.runtime import Runtime, device_faults
 from finegrain.saliency.explainer import CLASSLESS, Explainer, Method
+from finegrain.saliency.view import PlainView, plain_view
 from finegrain.storage import RunDirectory
 
 GALLERY = Path("gen")
 """Under it the pictures lie, by recipe, run and method."""
 _PREDICTIONS = "predictions.csv"
+_METRICS = "metrics.json"
 _COLUMNS = {"path", "label", "class_1", "probability_1"}
 _READING = {
     "attention": "Hot is what the class token looks at in the last layer, mean over heads; below, each layer and head.",
@@ -105,6 +106,7 @@ def explain(recipe: Recipe, request: Request, *, directory: RunDirectory) -> str
             name=recipe.name,
             chosen=chosen,
             names=table.class_names,
+            views=_judged_views(directory.path / _METRICS),
             batch_size=recipe.train.batch_size,
             runtime=runtime,
         )
@@ -123,6 +125,7 @@ def explain_all(
     name: str,
     chosen: str,
     names: Sequence[str],
+    views: str,
     batch_size: int,
     runtime: Runtime,
 ) -> Explanations:
@@ -136,24 +139,21 @@ def explain_all(
         name: Of the page.
         chosen: Which images these are, in a sentence.
         names: The model's K classes.
+        views: What the predictions written down elsewhere are averages over.
         batch_size: Images at a time.
         runtime: Where and how to compute.
 
     Raises:
         ConfigError: The architecture cannot be explained so.
     """
-    explainer = Explainer(
-        model.network,
-        head=model.get_submodule(model.head_name),
-        attentions=[model.get_submodule(path) for path in model.attention_modules()],
-        method=method,
-    )
+    explainer = Explainer.of(model, method=method)
     return Explanations(
         name=name,
         method=method,
         architecture=model.architecture,
         chosen=chosen,
         reading=_READING.get(method, _OF_A_CLASS),
+        views=views,
         images=[
             explained
             for batch in _batches(photographs, batch_size)
@@ -211,6 +211,11 @@ def _test_samples(file: Path, table: Table, *, label: int | None) -> list[Sample
     return [samples[row["path"]] for row in wrong]
 
 
+def _judged_views(file: Path) -> str:
+    """What the run's predictions are averages over, by its `metrics.json`; plain where it was not judged."""
+    return str(read_json(file, dict).get("views", "plain")) if file.exists() else "plain"
+
+
 def _batches(photographs: Sequence[Photograph], size: int) -> Iterator[Sequence[Photograph]]:
     for start in tqdm(range(0, len(photographs), size), desc="explaining", leave=False, disable=None):
         yield photographs[start : start + size]
@@ -225,17 +230,15 @@ def _explain(
     names: Sequence[str],
     runtime: Runtime,
 ) -> list[Explained]:
-    transform = eval_transform(model.preprocessing)
-    seen = [transform(image=photograph.pixels)["image"] for photograph in batch]
-    stacked = torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2)
-    images = normalize(runtime.place_images(stacked), model.preprocessing)
+    photographs = [photograph.pixels for photograph in batch]
+    view = plain_view(photographs, preprocessing=model.preprocessing, runtime=runtime)
     with torch.inference_mode():
-        probabilities = model.eval()(images).double().softmax(dim=1).cpu().numpy()
+        probabilities = model.eval()(view.images).double().softmax(dim=1).cpu().numpy()
     pairs = [
         tuple(compared) or _pair(row, photograph.label)
         for row, photograph in zip(probabilities, batch, strict=True)
     ]  # fmt: skip
-    panels = _panels(explainer, images, pairs, names=names, seen=seen)
+    panels = _panels(explainer, view, pairs, names=names)
     return [
         Explained(
             path=photograph.path,
@@ -244,7 +247,7 @@ def _explain(
             probability=float(row.max()),
             panels=[Panel(title="As the model sees it", picture=pixels), *drawn],
         )
-        for photograph, row, pixels, drawn in zip(batch, probabilities, seen, panels, strict=True)
+        for photograph, row, pixels, drawn in zip(batch, probabilities, view.pixels, panels, strict=True)
     ]
 
 
@@ -255,25 +258,20 @@ def _pair(probabilities: NDArray[np.float64], label: int | None) -> tuple[int, i
 
 
 def _panels(
-    explainer: Explainer,
-    images: Tensor,
-    pairs: Sequence[tuple[int, ...]],
-    *,
-    names: Sequence[str],
-    seen: Sequence[NDArray[np.uint8]],
+    explainer: Explainer, view: PlainView, pairs: Sequence[tuple[int, ...]], *, names: Sequence[str]
 ) -> list[list[Panel]]:
     """The maps of each image, drawn."""
-    a, b = torch.eye(len(names), device=images.device)[torch.tensor(pairs)].unbind(1)
+    a, b = torch.eye(len(names), device=view.images.device)[torch.tensor(pairs)].unbind(1)
     asked = {"{0}": a, "{1}": b, "{0} rather than {1}": a - b, "{1} rather than {0}": b - a}
     if explainer.method in CLASSLESS:
         asked = {"whatever the class": a}
     panels: list[list[Panel]] = [[] for _ in pairs]
     for words, weights in asked.items():
-        for number, heat in enumerate(explainer.maps(images, weights)):
+        for number, heat in enumerate(explainer.maps(view.images, weights)):
             title = words.format(*(names[index] for index in pairs[number]))
-            panels[number].append(Panel(title=title, picture=overlay(seen[number], heat)))
+            panels[number].append(Panel(title=title, picture=overlay(view.pixels[number], heat)))
     if explainer.method == "attention":
-        for number, maps in enumerate(explainer.attention(images).float().cpu().numpy()):
+        for number, maps in enumerate(explainer.attention(view.images).float().cpu().numpy()):
             title = "Layers from first to last downwards, heads from left to right"
             panels[number].append(Panel(title=title, picture=attention_sheet(maps), wide=True))
     return panels

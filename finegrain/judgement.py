@@ -9,7 +9,7 @@ from finegrain.data.base import Data
 from finegrain.data.feed import Feed
 from finegrain.engine.checkpoint import Course, read_course, read_json
 from finegrain.engine.evaluate import EvaluationConfig, predict
-from finegrain.error_analysis import analyse, features_by
+from finegrain.error_analysis import analyse, features_by, maps_by
 from finegrain.errors import CheckpointError, fault
 from finegrain.features.cache import FeatureCache
 from finegrain.metrics.classification import evaluate_predictions
@@ -105,7 +105,8 @@ def judge(
         on_test = see(test, title="test")
     val_metrics, test_metrics = (evaluate_predictions(p.labels, p.probabilities) for p in (on_val, on_test))
     with clock("error analysis"):
-        errors = analyse(on_test, data=data, see=features_by(model, source=data.source, runtime=runtime, cache=cache))
+        look = features_by(model, source=data.source, runtime=runtime, cache=cache)
+        errors = analyse(on_test, data=data, see=look, explain=maps_by(model, runtime=runtime))
     seconds = clock.seconds | {"training": course.seconds}
     report = Report(
         name=course.identity["name"],

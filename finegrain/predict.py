@@ -194,6 +194,7 @@ def _explain(query: Query, model: Trained, answers: Answers, *, beside: Path, ru
             name=name,
             chosen="The images that the model is least sure of, the least sure first.",
             names=model.class_names,
+            views=query.views or model.confidence.views,
             batch_size=query.batch_size or BATCH_SIZE[runtime.device.type],
             runtime=runtime,
         )

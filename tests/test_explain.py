@@ -1,6 +1,7 @@
 """The command `explain`: from a run, or images, to a page; and what it refuses."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,17 @@ def test_a_class_or_two_to_tell_apart(go, home: Path):
     assert "crane rather than auk" in page
     assert page.count("<figure") == 5
     assert len(pictures) == 1
+
+
+@pytest.mark.parametrize("judged", ["plain", "flip"])
+def test_the_page_says_whether_the_run_was_judged_by_other_views(go, home: Path, judged: str):
+    """By what the run says of itself, not by the config of the call."""
+    file = home / "run" / "metrics.json"
+    kept = file.read_text()
+    file.write_text(json.dumps(json.loads(kept) | {"views": judged}))
+    _, page, _ = go("class_name=auk", "count=1")
+    file.write_text(kept)
+    assert ("are averages over more (views=flip)" in page) == (judged == "flip")
 
 
 def test_own_images(go, home: Path):

@@ -241,8 +241,10 @@ def test_bf16_says_the_same(home: Path, tmp_path: Path):
         assert float(b["probability_1"]) == pytest.approx(float(a["probability_1"]), abs=0.03)
 
 
-def test_what_the_model_looks_at_is_shown_for_the_least_sure(home: Path, tmp_path: Path, capsys):
-    words = ["predict", "trained", "images=images/test", f"to={tmp_path}/out.csv", "explain=true", *EXACT]
+@pytest.mark.parametrize("views", ["plain", "flip"])
+def test_what_the_model_looks_at_is_shown_for_the_least_sure(home: Path, tmp_path: Path, capsys, views: str):
+    words = ["predict", "trained", "images=images/test", f"to={tmp_path}/out.csv", "explain=true", f"views={views}"]
+    words += EXACT
     assert main.main(words) == 0
     page = Path(capsys.readouterr().out.splitlines()[-1])
     assert page == tmp_path / "explain-out.html"
@@ -251,6 +253,7 @@ def test_what_the_model_looks_at_is_shown_for_the_least_sure(home: Path, tmp_pat
     places = [text.index(row["path"]) for row in surest]
     assert places == sorted(places)
     assert "rather than" in text
+    assert ("are averages over more (views=flip)" in text) == (views == "flip")
     assert len(list((home / "gen" / "trained" / "explain-out").iterdir())) == 3
 
 

@@ -53,6 +53,8 @@ class Explanations:
     reading: str
     """How to read the maps, in a sentence or two."""
     images: Sequence[Explained]
+    views: str = "plain"
+    """What the predictions written down elsewhere are averages over; maps and probabilities are of the plain view."""
 
     def write(self, page: Path, pictures: Path) -> None:
         """Write the page, one file that asks for nothing from anywhere, and a PNG of each image's panels in a row.
@@ -87,6 +89,7 @@ def html(record: Explanations) -> str:
             "architecture": one_line(record.architecture),
             "chosen": one_line(record.chosen),
             "reading": record.reading,
+            "views": one_line(record.views),
             "images": [
                 {
                     "path": one_line(image.path),

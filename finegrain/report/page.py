@@ -59,6 +59,7 @@ def _content(record: Record) -> dict[str, Any]:
         "confused": most_confused(record.test.confusion, MOST_CONFUSED_SHOWN),
         "matrix": matrix(record.test.confusion, names),
         "classes": sorted(record.test.per_class, key=lambda row: (row.n == 0, row.f1)),
+        "unexplained": one_line(record.errors.unexplained),
         "mistakes": [figure(shown, names) for shown in record.errors.mistakes],
         "extremes": [_ends(ends, record, names) for ends in record.errors.extremes],
         "stamps": len(record.errors.stamps),
@@ -83,6 +84,7 @@ def figure(shown: Shown, names: Sequence[str]) -> dict[str, Any]:
         "probability": mistake.probability,
         "label_probability": mistake.label_probability,
         "image": _data_uri(shown.image),
+        "heat": _data_uri(shown.heat) if shown.heat else None,
         "alike": [(name, _alike(like)) for name, like in alike.items()] if any(alike.values()) else (),
     }
 

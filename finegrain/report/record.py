@@ -52,6 +52,8 @@ class Shown:
     """The most similar image learned from of the class it was given to; None where there is none."""
     like_label: Likeness | None = None
     """The same of the class it is listed under."""
+    heat: bytes | None = None
+    """A small JPEG of what in it speaks for the class it was given to rather than for its own; None: not explained."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -70,6 +72,8 @@ class ErrorAnalysis:
 
     mistakes: Sequence[Shown] = ()
     """The surest, surest first."""
+    unexplained: str = ""
+    """Why none of them is explained by a map, as a message; empty where they are."""
     extremes: Sequence[Extremes] = ()
     """Rows of the predictions."""
     stamps: Mapping[int, bytes] = field(default_factory=dict)

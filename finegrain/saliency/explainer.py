@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from finegrain.errors import ConfigError, fault
+from finegrain.models.classifier import Classifier
 from finegrain.saliency.attention import class_attention, recorded_attention, rollout
 from finegrain.saliency.layer import Layer, find_layer
 
@@ -46,6 +47,16 @@ class Explainer:
         self._attentions = attentions
         self._layer: Layer | None = None
 
+    @classmethod
+    def of(cls, model: Classifier, *, method: Method) -> "Explainer":
+        """The explainer of a classifier, which knows its own parts."""
+        return cls(
+            model.network,
+            head=model.get_submodule(model.head_name),
+            attentions=[model.get_submodule(path) for path in model.attention_modules()],
+            method=method,
+        )
+
     def maps(self, images: Tensor, weights: Tensor) -> NDArray[np.float32]:
         """Where each image speaks for Σ_k w_k · logit_k, float32 [B, S, S] in [0, 1].
 
@@ -58,7 +69,8 @@ class Explainer:
             weights: float [B, K].
 
         Raises:
-            ConfigError: The network has no grid of features, or no attention where the method needs it.
+            ConfigError: The network has no grid of features, none that the logits depend on, or no attention where the
+                method needs it.
         """
         with _undisturbed(self._network):
             if self.method in ATTENTION_METHODS:
@@ -133,6 +145,15 @@ class _WeightedLogits:
         self._weights = weights
 
     def __call__(self, logits: Tensor) -> Tensor:
+        if not logits.requires_grad:  # the layer is on a side branch, as NTS-Net's proposals are
+            raise ConfigError(
+                fault(
+                    "the network cannot be explained",
+                    got="logits that no gradient links to its last grid of features",
+                    expected="a network in one line, such as a CNN, ViT or Swin",
+                    remedy="choose another model",
+                )
+            )
         return logits @ self._weights
 
 

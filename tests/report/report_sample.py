@@ -37,10 +37,10 @@ def predicted(num_classes: int, *, per_class: int = 3, seed: int = 0, paths: Seq
     )
 
 
-def shown(mistake: Mistake) -> Shown:
+def shown(mistake: Mistake, *, heat: bool = False) -> Shown:
     """A mistake with pictures of one colour, and a neighbour of its own class alone."""
     like = Likeness(path=f"train/{mistake.path}", image=_picture(3), cosine=0.875, among=27)
-    return Shown(mistake=mistake, image=_picture(1), like_label=like)
+    return Shown(mistake=mistake, image=_picture(1), like_label=like, heat=_picture(2) if heat else None)
 
 
 def error_analysis(predictions: Predicted) -> ErrorAnalysis:
@@ -49,7 +49,7 @@ def error_analysis(predictions: Predicted) -> ErrorAnalysis:
     extremes = class_extremes(*said, each=1, limit=2)
     places = np.random.default_rng(0).normal(size=(len(predictions.labels), 2))
     return ErrorAnalysis(
-        mistakes=[shown(mistake) for mistake in surest_mistakes(predictions.paths, *said, limit=4)],
+        mistakes=[shown(mistake, heat=True) for mistake in surest_mistakes(predictions.paths, *said, limit=4)],
         extremes=extremes,
         stamps={row: _picture(row) for ends in extremes for row in (*ends.hardest, *ends.easiest)},
         feature_map=FeatureMap(rows=tuple(range(len(places))), places=places),

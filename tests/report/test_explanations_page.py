@@ -1,5 +1,6 @@
 """The page of explanations: self-contained, escaped, and its pictures beside it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,14 @@ def test_the_page_holds_everything_and_asks_for_nothing():
     words = " ".join(page.words)
     for expected in ("birds, gradcam", "The surest mistakes.", "Hot is hot.", "75.0", "in truth", "jay", "for a wren"):
         assert expected in words
+
+
+def test_probabilities_of_another_view_than_the_runs_are_told():
+    assert "plain view" not in Page(html(record())).text
+    told = (
+        "of the plain view alone, the middle of the image. The predictions in the tables beside this page are averages"
+    )
+    assert f"{told} over more (views=flip)" in Page(html(replace(record(), views="flip"))).text
 
 
 @pytest.mark.parametrize("word", HOSTILE)

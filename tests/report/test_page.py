@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -45,6 +46,28 @@ def test_a_mistake_is_told_with_what_it_was_compared_with() -> None:
     assert parsed.having("div", title=f"train/{found.path}, the most similar of 27")
     assert parsed.having("img", alt="Most similar image of wren")
     assert "nothing to compare" in parsed.text  # of robin
+
+
+def test_a_map_stands_beside_each_mistake_and_is_explained() -> None:
+    parsed = Page(page.html(make_report()))
+    assert len(parsed.having("img", alt="Heat where it speaks for robin rather than wren")) == 1
+    assert len(parsed.having("div", **{"class": "pictures with-heat"})) == 1
+    assert "the plain view, hot where something speaks for the class it was taken for" in parsed.text
+    assert "averages over more views" not in parsed.text
+    assert "the map is of the plain one alone" in Page(page.html(make_report(views="flip"))).text
+
+
+@pytest.mark.parametrize("why", HOSTILE)
+def test_where_there_are_no_maps_the_page_says_why(why: str) -> None:
+    errors = make_report().errors
+    bare = [replace(one, heat=None) for one in errors.mistakes]
+    text = page.html(make_report(errors=replace(errors, mistakes=bare, unexplained=f"cannot be explained {why}")))
+    parsed = Page(text)
+    assert "No map shows what in an image speaks for the class it was taken for: cannot be explained" in parsed.text
+    assert not {"\x1b", "\udcff"} & set(text)
+    assert not [a for t, a in parsed.tags if t == "img" and str(a["alt"]).startswith("Heat")]
+    assert "Beside each test image stand" in parsed.text
+    assert parsed.having("img", alt="Most similar image of wren")
 
 
 def test_a_confused_pair_has_its_count_and_interval() -> None:

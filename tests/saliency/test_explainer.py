@@ -40,8 +40,7 @@ def build(name: str, size: int = 64) -> Classifier:
 
 
 def explainer(model: Classifier, method: Method = "gradcam") -> Explainer:
-    attentions = [model.get_submodule(path) for path in model.attention_modules()]
-    return Explainer(model.network, head=model.get_submodule(model.head_name), attentions=attentions, method=method)
+    return Explainer.of(model, method=method)
 
 
 @pytest.mark.parametrize("method", FAMILY)
@@ -135,3 +134,25 @@ def test_rollout_and_attention_need_a_vision_transformer():
     for name in ("timm/test_resnet", "torchvision/swin_t"):
         with pytest.raises(ConfigError, match=r"needs attention between all patches.*choose another method"):
             explainer(build(name), "rollout").maps(torch.zeros(1, 3, 64, 64), torch.eye(5)[:1])
+
+
+class Sideways(Colours):
+    """The last grid is of a branch that only looks, as NTS-Net's proposals do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proposals = nn.Conv2d(3, 2, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        grid = self.act(self.features(images))
+        self.proposals(grid.detach())
+        return self.head(grid.mean(dim=(2, 3)))
+
+
+def test_a_grid_that_the_logits_do_not_depend_on_explains_nothing_and_leaves_no_trace():
+    network = Sideways()
+    explain = Explainer(network, head=network.head, attentions=(), method="hirescam")
+    with pytest.raises(ConfigError, match=r"logits that no gradient links to its last grid.*choose another model"):
+        explain.maps(torch.rand(2, 3, 64, 64), torch.eye(3)[:2])
+    assert not any(module._forward_hooks for module in network.modules())
+    assert all(parameter.requires_grad for parameter in network.parameters())
