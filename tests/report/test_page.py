@@ -52,7 +52,7 @@ def test_a_map_stands_beside_each_mistake_and_is_explained() -> None:
     parsed = Page(page.html(make_report()))
     assert len(parsed.having("img", alt="Heat where it speaks for robin rather than wren")) == 1
     assert len(parsed.having("div", **{"class": "pictures with-heat"})) == 1
-    assert "the plain view, hot where something speaks for the class it was taken for" in parsed.text
+    assert "the plain view, and hot where something speaks for the class it was taken for" in parsed.text
     assert "averages over more views" not in parsed.text
     assert "the map is of the plain one alone" in Page(page.html(make_report(views="flip"))).text
 
