@@ -7,10 +7,9 @@ from pathlib import Path
 
 from finegrain.errors import FinegrainError
 
-WORDS = """train: train, test once, report (the default); evaluate: judge the best model in --out again; explain
-[images=PATH]: what it looks at; features: what the frozen network says; crossval [folds=K]: k-fold; ensemble DIR DIR:
-models as one; learning-curve: fewer images; tune KEY=LOW..HIGH KEY=A,B: search; lr-range: possible rates; then
-KEY=VALUE of the recipe; without a recipe: compare DIR DIR: finished evaluations; predict DIR images=PATH: new images"""
+WORDS = """train (the default); evaluate: judge the best model in --out again; explain [images=PATH]: what it looks at;
+features; crossval [folds=K]; ensemble DIR DIR; learning-curve; tune KEY=LOW..HIGH KEY=A,B; lr-range; then KEY=VALUE of
+the recipe; without a recipe: compare DIR DIR: finished evaluations; predict DIR images=PATH: new images"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -22,6 +21,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--cache", help="a folder that keeps features of frozen networks for all runs")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, or with the newest")
     parser.add_argument("--dry-run", action="store_true", help="show recipe, model and steps; read no data")
+    parser.add_argument("--explain", action="store_true", help="with predict: show what the model looks at, too")
     options = parser.parse_intermixed_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     try:

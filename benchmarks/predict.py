@@ -30,7 +30,7 @@ from finegrain.features.classify import classify
 from finegrain.features.extract import extract
 from finegrain.runtime import RuntimeConfig
 
-MODELS = ("resnet50", "mobilenetv2_100")
+MODELS = ("resnet50", "vit_small_patch16_224", "mobilenetv2_100")
 GOAL = 0.9
 PREDICTION, EXTRACTION = "predict", "extract"
 
@@ -57,7 +57,7 @@ class FromFiles:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measure both networks and print the ratios."""
+    """Measure every network and print the ratios."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="16 images, 2 rounds, MobileNetV2 alone")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))

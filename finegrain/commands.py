@@ -99,23 +99,27 @@ COMMANDS = {
 }
 
 
-def answer(words: Sequence[str], *, config: str | None, **options: Any) -> str:
+def answer(words: Sequence[str], *, config: str | None, explain: bool = False, **options: Any) -> str:
     """Do what a command line says; return what to print.
 
     Args:
         words: A command, which may be left out, then KEY=VALUE; `compare` and `predict` take directories as well.
         config: The file that gives the recipe; `compare` and `predict` need none.
+        explain: Whether `predict` shows what the model looks at, too; of no other command.
         options: As for `carry_out`.
 
     Raises:
         FinegrainError: The user's input is at fault.
     """
+    if explain and words[:1] != ["predict"]:
+        expected, remedy = "predict DIR images=PATH --explain", "leave it out; the command explain is of a run's images"
+        raise ConfigError(fault("--explain is of predict alone", got=" ".join(words), expected=expected, remedy=remedy))
     if words[:1] == ["compare"]:
         return _compare([Path(word) for word in words[1:]], **options)
     if words[:1] == ["predict"]:
         run = options.pop("out", None)
         _refuse_options("predict takes no such options", {"config": config} | options, expected="--out and KEY=VALUE")
-        return predict(_query(words[1:], run))
+        return predict(_query(words[1:], run, explain=explain))
     if config is None:
         expected, remedy = "a Python file with config() -> Recipe", "name one of configs/"
         raise ConfigError(fault("--config is missing", got="none", expected=expected, remedy=remedy))
@@ -170,7 +174,7 @@ def carry_out(
     if command.ranges:
         settings.ranges += tuple(word for word in changes if is_range(recipe, word))
         changes = [word for word in changes if word not in settings.ranges]
-    configs.override(recipe, changes)
+    configs.override(recipe, changes, others=sorted(own - {"members", "ranges"}))
     recipe.runtime.cache = cache or recipe.runtime.cache
     configs.check(recipe)
     if settings:
@@ -231,10 +235,10 @@ def _refuse_options(what: str, options: Mapping[str, Any], *, expected: str) -> 
         raise ConfigError(fault(what, got=given, expected=expected, remedy="leave it out"))
 
 
-def _query(words: Sequence[str], run: Path | None) -> Query:
+def _query(words: Sequence[str], run: Path | None, *, explain: bool) -> Query:
     """What `predict` is asked for: models by name, and settings."""
     members = [word for word in words if "=" not in word]
-    query = Query(members=tuple([str(run), *members] if run else members))
+    query = Query(members=tuple([str(run), *members] if run else members), explain=explain)
     configs.override(query, [word for word in words if "=" in word])
     configs.check(query)
     return query

@@ -3,6 +3,7 @@
 Knows dataclasses and type hints, nothing about images: the sections are defined beside what they configure.
 """
 
+import ast
 import dataclasses
 import difflib
 import importlib.util
@@ -94,8 +95,13 @@ def load(path: str | Path) -> Any:
     return recipe
 
 
-def override(recipe: Any, assignments: Sequence[str]) -> None:
+def override(recipe: Any, assignments: Sequence[str], *, others: Sequence[str] = ()) -> None:
     """Set leaf fields of `recipe` in place from `section.field=value` words, each value parsed by the field's type.
+
+    Args:
+        recipe: A dataclass of values and of further such dataclasses.
+        assignments: The words.
+        others: Keys that are set elsewhere: an unknown one may have been meant as one of these.
 
     Raises:
         ConfigError: Every unknown key and unreadable value, all in one message.
@@ -103,7 +109,7 @@ def override(recipe: Any, assignments: Sequence[str]) -> None:
     faults = []
     for word in assignments:
         try:
-            _assign(recipe, word)
+            _assign(recipe, word, others)
         except ConfigError as error:
             faults.append(str(error))
     if faults:
@@ -138,6 +144,19 @@ def dump(recipe: Any) -> str:
     return "\n".join([*head, "", "", *body, ""])
 
 
+def read_dump(source: str) -> dict[str, Any]:
+    """The leaf fields in what `dump` wrote, by dotted key, and the class of each section; nothing in it is run.
+
+    Raises:
+        ValueError: It is no such source.
+    """
+    try:
+        returned = [node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Return) and node.value]
+        return dict(_read_leaves(returned[0], ""))
+    except (SyntaxError, IndexError, TypeError, RecursionError, MemoryError) as error:
+        raise ValueError(str(error)) from error
+
+
 def flatten(recipe: Any, prefix: str = "") -> dict[str, Any]:
     """Every leaf field by its dotted key, in order of definition."""
     leaves: dict[str, Any] = {}
@@ -148,7 +167,19 @@ def flatten(recipe: Any, prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _assign(recipe: Any, word: str) -> None:
+def _read_leaves(node: ast.expr, key: str) -> Iterator[tuple[str, Any]]:
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+        yield key, ast.literal_eval(node)
+        return
+    if node.args or not all(keyword.arg for keyword in node.keywords):
+        raise ValueError(f"{ast.unparse(node)} is no section")
+    if key:
+        yield key, node.func.id
+    for keyword in node.keywords:
+        yield from _read_leaves(keyword.value, f"{key}.{keyword.arg}" if key else str(keyword.arg))
+
+
+def _assign(recipe: Any, word: str, others: Sequence[str]) -> None:
     key, separator, text = word.partition("=")
     if not separator:
         raise ConfigError(fault("not an override", got=word, expected="KEY=VALUE", remedy="e.g. optim.lr=3e-4"))
@@ -157,12 +188,12 @@ def _assign(recipe: Any, word: str) -> None:
     for depth, part in enumerate(parts):
         fields = {field.name for field in dataclasses.fields(section)}
         if part not in fields:
-            raise ConfigError(_unknown_key(recipe, key))
+            raise ConfigError(_unknown_key(recipe, key, others))
         hint = get_type_hints(type(section), include_extras=True)[part]
         value = getattr(section, part)
         last = depth == len(parts) - 1
         if dataclasses.is_dataclass(value) != (not last):
-            raise ConfigError(_unknown_key(recipe, key))
+            raise ConfigError(_unknown_key(recipe, key, others))
         if not last:
             section = value
     try:
@@ -289,8 +320,8 @@ def _bare(hint: Any) -> Any:
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
-def _unknown_key(recipe: Any, key: str) -> str:
-    known = list(flatten(recipe))
+def _unknown_key(recipe: Any, key: str, others: Sequence[str]) -> str:
+    known = [*others, *flatten(recipe)]
     section = [name for name in known if name.startswith(key + ".")]
     if section:
         return fault(
@@ -300,7 +331,8 @@ def _unknown_key(recipe: Any, key: str) -> str:
             remedy="set its fields",
         )
     remedy = _nearest(key, known) or "see the resolved recipe with --dry-run"
-    return fault("unknown config key", got=key, expected="a leaf field of the recipe", remedy=remedy)
+    expected = f"a leaf field of the recipe, or {', '.join(others)}" if others else "a leaf field of the recipe"
+    return fault("unknown config key", got=key, expected=expected, remedy=remedy)
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
@@ -340,5 +372,5 @@ def _nearest_field(section: str, name: str, error: Exception) -> str:
 
 __all__ = [
     "Count", "CountOrZero", "Fraction", "NonNegative", "Positive", "Probability", "Range",
-    "check", "describe", "dump", "flatten", "load", "matches", "override", "parse",
+    "check", "describe", "dump", "flatten", "load", "matches", "override", "parse", "read_dump",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ from finegrain.trained import Trained, calibration, find_models
 
 logger = logging.getLogger(__name__)
 
+_Format = Literal["csv", "json"]
 _EXPLAINED = 24
 """Images on the page of explanations, at most."""
 
@@ -59,7 +60,7 @@ class Query:
     """An answer of a lower probability is unsure; none: the run's own, from which on 95 % were right."""
     to: str | None = None
     """The file to write; none: a new one in the run's directory or, if there is no single run, in the working one."""
-    format: Literal["csv", "json"] | None = None
+    format: _Format | None = None
     """None: what the file's name says, else CSV."""
     explain: bool = False
     """Also show what the model looks at in the images that it is least sure of; see the command `explain`."""
@@ -85,8 +86,16 @@ class Query:
             got, expected, remedy = ", ".join(self.members), "different directories", "name it once"
             faults.append(fault("a model twice", got=got, expected=expected, remedy=remedy))
         if self.explain and len(self.members) > 1:
-            remedy = "leave explain out"
+            remedy = "leave --explain out"
             faults.append(fault("explain is of one model", got=len(self.members), expected="one", remedy=remedy))
+        end = "" if self.to is None else Path(self.to).suffix.lower().removeprefix(".")
+        if self.to is not None and (self.format or end) != (end if end in get_args(_Format) else self.format):
+            got, expected = (
+                self.to + (f" format={self.format}" if self.format else ""),
+                "a name that ends .csv or .json",
+            )
+            remedy = "name another file, or set format where its end is neither"
+            faults.append(fault("to and its format", got=got, expected=expected, remedy=remedy))
         return faults
 
 
@@ -125,15 +134,18 @@ def predict(query: Query) -> str:
         top=query.top,
     )
     atomic_write(target, answers.json() if kind == "json" else answers.csv())
-    found = f"{len(answers.read):,} images predicted"
+    found = f"{len(answers.read):,} image{'s' if len(answers.read) != 1 else ''} predicted"
     if unsure is not None:
         found += f", {int(unsure[answers.read].sum()):,} of them unsure"
     said = [found, words, rule, str(target)]
-    if query.explain:
-        said.append(str(_explain(query, models[0], answers, beside=target, runtime=runtime)))
-    if unreadable:
-        logger.info("\n".join(said))
-        raise SomeUnreadable(faults)
+    try:
+        if query.explain:
+            said.append(str(_explain(query, models[0], answers, beside=target, runtime=runtime)))
+        if unreadable:
+            raise SomeUnreadable(faults)
+    except FinegrainError:
+        logger.info("\n".join(said))  # the table is there, whatever comes of the rest
+        raise
     return "\n".join(said)
 
 
@@ -163,7 +175,7 @@ def _target(query: Query, models: Sequence[Trained]) -> tuple[Path, str]:
     """The file to write, proved to be new and in a folder that can be written, and its format."""
     if query.to is not None:
         target = Path(query.to).expanduser()
-        kind = query.format or ("json" if target.suffix.lower() == ".json" else "csv")
+        kind = query.format or target.suffix.lower().removeprefix(".")
     else:
         single = len(models) == 1 and models[0].path != models[0].folder
         kind = query.format or "csv"
@@ -171,12 +183,12 @@ def _target(query: Query, models: Sequence[Trained]) -> tuple[Path, str]:
         target = (models[0].path if single else Path()) / name
     if target.exists():
         remedy = "name another file, or remove it first"
-        raise OutputError(fault(f"{target} is there already", got="a file", expected="a new name", remedy=remedy))
+        got = "a folder" if target.is_dir() else "a file"
+        raise OutputError(fault(f"{target} is there already", got=got, expected="a new name", remedy=remedy))
     if not (target.parent.is_dir() and os.access(target.parent, os.W_OK)):
-        expected, remedy = "a folder that can be written", "set to=FILE"
-        raise OutputError(
-            fault(f"{target} cannot be written", got=str(target.parent), expected=expected, remedy=remedy)
-        )
+        got = f"{target.parent}, {'write-protected' if target.parent.is_dir() else 'which is no folder'}"
+        expected, remedy = "a folder that can be written", "make it, or set to=FILE"
+        raise OutputError(fault(f"{target} cannot be written", got=got, expected=expected, remedy=remedy))
     return target, kind
 
 

@@ -1,9 +1,11 @@
 """Config files: loading, overriding, checking, writing back."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import pytest
+import tiny_recipe
 
 from finegrain import config
 from finegrain.config import Count, Fraction, Positive, Range
@@ -163,3 +165,26 @@ def test_flatten_gives_dotted_leaves():
     assert leaves["optim.lr"] == 1e-3
     assert "optim" not in leaves
     assert next(iter(leaves)) == "name"
+
+
+def test_what_was_dumped_is_read_without_being_run():
+    recipe = tiny_recipe.config()
+    found = config.read_dump(config.dump(recipe))
+    leaves = config.flatten(recipe)
+    assert {key: value for key, value in found.items() if key in leaves} == leaves
+    assert {key: found[key] for key in found.keys() - leaves.keys()} == {
+        field.name: type(getattr(recipe, field.name)).__name__
+        for field in dataclasses.fields(recipe)
+        if dataclasses.is_dataclass(getattr(recipe, field.name))
+    }
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["", "def config(", "def config():\n    return Recipe(seed=print('run'))", "def f():\n    return 1 + x", "\0",
+     "def config():\n    return Recipe(**{})", "def f():\n    return " + "-" * 100_000 + "1"],
+)  # fmt: skip
+def test_what_was_not_dumped_is_refused(source: str, capsys):
+    with pytest.raises(ValueError):
+        config.read_dump(source)
+    assert capsys.readouterr().out == ""

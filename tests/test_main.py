@@ -128,6 +128,26 @@ def test_an_unknown_command_and_a_missing_config_are_refused(images: Path, tmp_p
     assert "no such config file" in refused(capsys, main.main(["--config", str(tmp_path / "none.py")]))
 
 
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [
+        ("fold=5", "expected a leaf field of the recipe, or folds, on, seeds; did you mean folds?"),
+        ("onn=test", "did you mean on?"),
+        ("optim.lrr=1", "did you mean optim.lr?"),
+    ],
+)
+def test_a_misspelt_setting_of_a_command_is_answered_with_the_nearest(
+    images: Path, tmp_path: Path, capsys, word: str, part: str
+):
+    assert part in refused(capsys, go(images, tmp_path / "run", "crossval", word))
+
+
+@pytest.mark.parametrize("words", [["train"], ["explain"], ["compare", "a", "b"], []])
+def test_explain_as_a_flag_is_of_predict_alone(words: list[str], capsys):
+    shown = refused(capsys, main.main([*words, "--explain"]))
+    assert shown.startswith(f"finegrain: --explain is of predict alone: got {' '.join(words)}; expected predict DIR")
+
+
 def test_a_config_that_raises_is_refused(tmp_path: Path, capsys):
     file = tmp_path / "mine.py"
     file.write_text("def config():\n    return 1 / 0\n")

@@ -228,7 +228,7 @@ def test_what_is_not_calibrated_says_why(home: Path, tmp_path: Path, capsys, wor
     assert main.main(["predict", *words, "images=images/test/auk", f"to={out}", *EXACT]) == 0
     shown = capsys.readouterr().out
     assert f"Nothing is calibrated: {reason}." in shown
-    assert "1 images predicted\n" in shown
+    assert "1 image predicted\n" in shown
     assert table(out)[0]["calibrated_1"] == ""
 
 
@@ -243,7 +243,7 @@ def test_bf16_says_the_same(home: Path, tmp_path: Path):
 
 @pytest.mark.parametrize("views", ["plain", "flip"])
 def test_what_the_model_looks_at_is_shown_for_the_least_sure(home: Path, tmp_path: Path, capsys, views: str):
-    words = ["predict", "trained", "images=images/test", f"to={tmp_path}/out.csv", "explain=true", f"views={views}"]
+    words = ["predict", "trained", "images=images/test", f"to={tmp_path}/out.csv", "--explain", f"views={views}"]
     words += EXACT
     assert main.main(words) == 0
     page = Path(capsys.readouterr().out.splitlines()[-1])
@@ -255,6 +255,23 @@ def test_what_the_model_looks_at_is_shown_for_the_least_sure(home: Path, tmp_pat
     assert "rather than" in text
     assert ("are averages over more (views=flip)" in text) == (views == "flip")
     assert len(list((home / "gen" / "trained" / "explain-out").iterdir())) == 3
+
+
+def test_the_table_is_named_where_the_page_fails(home: Path, tmp_path: Path, monkeypatch, capsys, caplog):
+    monkeypatch.setattr("finegrain.predict.GALLERY", home / "notes.md")
+    with caplog.at_level("INFO"):
+        assert (
+            main.main(["predict", "trained", "images=images/test", f"to={tmp_path}/out.csv", "--explain", *EXACT]) == 2
+        )
+    assert "3 images predicted" in caplog.text
+    assert f"{tmp_path}/out.csv" in caplog.text
+    assert "cannot write the pictures" in capsys.readouterr().err
+    assert len(table(tmp_path / "out.csv")) == 3
+
+
+def test_a_name_of_no_known_end_takes_the_format_that_is_said(home: Path, tmp_path: Path):
+    assert main.main(["predict", "p", "images=images/test", f"to={tmp_path}/out", "format=json", *EXACT]) == 0
+    assert len(json.loads((tmp_path / "out").read_text())["predictions"]) == 3
 
 
 def test_names_that_a_spreadsheet_would_run_are_escaped(home: Path, tmp_path: Path, monkeypatch):
@@ -288,10 +305,14 @@ def test_names_that_a_spreadsheet_would_run_are_escaped(home: Path, tmp_path: Pa
         (["odd", "images=images"], "odd/metrics.json is damaged: got ValueError: views ten"),
         (["p", "other", "images=images"], "differ first at number 1: got bee; expected bee_eater"),
         (["p", "fewer", "images=images"], "differ first at number 2: got none; expected crane"),
-        (["p", "images=images", "to=notes.md"], "notes.md is there already"),
-        (["p", "images=images", "to=no/where.csv"], "cannot be written: got no;"),
+        (["p", "images=images", "to=notes.md"], "to and its format: got notes.md; expected a name that ends .csv"),
+        (["p", "images=images", "to=notes.md", "format=csv"], "notes.md is there already: got a file"),
+        (["p", "images=images", "to=empty", "format=json"], "empty is there already: got a folder"),
+        (["p", "images=images", "to=a.xlsx"], "to and its format: got a.xlsx"),
+        (["p", "images=images", "to=a.json", "format=csv"], "to and its format: got a.json format=csv"),
+        (["p", "images=images", "to=no/where.csv"], "cannot be written: got no, which is no folder;"),
         (["--out", "p", "./p", "images=images"], "a model twice: got p, ./p"),
-        (["p", "q", "images=images", "explain=true"], "explain is of one model"),
+        (["p", "q", "images=images", "--explain"], "explain is of one model: got 2; expected one; leave --explain out"),
         (["p", "images=images", "top=0"], "top is not allowed"),
         (["p", "images=images", "threshold=2"], "threshold is not allowed"),
         (["p", "images=images", "views=ten"], "views cannot take this value"),

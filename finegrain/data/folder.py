@@ -8,14 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from finegrain.data.base import DataConfig, Sample, Split, Table, require_root
-from finegrain.data.image import FileSource
+from finegrain.data.image import REFUSED, FileSource
 from finegrain.data.names import class_name_faults, is_utf8
 from finegrain.errors import DataError, fault, fault_list
 
-_READABLE = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-# Photographs that cannot be read are rows too, so that they are refused by name and not passed over in silence.
-_UNREADABLE = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd", ".dng", ".cr2", ".nef", ".arw", ".raw")
-_IMAGES = frozenset(_READABLE + _UNREADABLE)
+_IMAGES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", *REFUSED))
 _SPLITS: dict[str, Split] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
     "testing": "test",

@@ -11,7 +11,7 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
@@ -44,6 +44,8 @@ _EXTENSIONS = {
     "TIFF": (".tif", ".tiff"),
 }
 _FORMAT_OF = {extension: name for name, extensions in _EXTENSIONS.items() for extension in extensions}
+REFUSED = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".psd", ".dng", ".cr2", ".nef", ".arw", ".raw")
+"""Ends of names of photographs that cannot be read: they are refused by name and not passed over in silence."""
 _ORIENTATION = 0x0112
 _LARGEST_PIXEL = 8
 """Bytes of a pixel in the most wasteful accepted format; bounds what is read of a file before its header is seen."""
@@ -75,22 +77,42 @@ def read_image(path: Path, *, max_pixels: int, background: Color = WHITE) -> Ima
 
 
 def has_image_name(path: Path) -> bool:
-    """Whether a file's name ends as those of the accepted formats do."""
-    return path.suffix.lower() in _FORMAT_OF
+    """Whether a file's name ends as those of images do, of refused formats too."""
+    return path.suffix.lower() in {*_FORMAT_OF, *REFUSED}
 
 
 def image_files(path: Path) -> list[Path]:
     """The image at `path`, whatever its name; or, of a folder, those at any depth with an image's name, in order.
 
+    Hidden entries (`._a.jpg`, `.thumbnails/`) are passed over and links to folders followed, as in training. What
+    cannot be opened, a folder too, is among them: the decoder says why.
+
     Raises:
         DataError: There is nothing at `path`, or no image in the folder.
     """
-    found = [path] if path.is_file() else sorted(p for p in path.rglob("*") if has_image_name(p))
+    found = [path] if path.is_file() else sorted(_walk(path))
     if not found:
-        got = f"{path}, {'a folder without any' if path.is_dir() else 'which does not exist'}"
+        known = "which is no file" if path.exists() else "which does not exist"
+        got = f"{path}, {'a folder without any' if path.is_dir() else known}"
         expected = f"an image, or a folder of {' '.join(_FORMAT_OF)}"
         raise DataError(fault("no images", got=got, expected=expected, remedy="name another path"))
     return found
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """What lies in `folder` at any depth under an image's name, and the folders that cannot be listed."""
+    seen: set[tuple[int, int]] = set()
+    denied: list[Path] = []
+    walk = os.walk(folder, followlinks=True, onerror=lambda error: denied.append(Path(error.filename)))
+    for place, folders, names in walk:
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:  # a link may lead back up
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(place, name) for name in names if not name.startswith(".") and has_image_name(Path(name)))
+    yield from denied
 
 
 def decode(data: bytes, name: str, *, max_pixels: int, background: Color = WHITE) -> Image:

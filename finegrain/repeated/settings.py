@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from finegrain import config
 from finegrain.errors import CheckpointError, fault
 from finegrain.metrics.intervals import wilson
 from finegrain.metrics.repeated import Judged, summarise
@@ -37,6 +38,7 @@ def setting_of_run(path: Path, hits: NDArray[np.bool_]) -> Setting:
         images=len(hits),
         macro_f1=None if macro_f1 is None else spread(np.array([macro_f1])),
         auroc=None if auroc is None else spread(np.array([auroc])),
+        recipe=_recipe(path / "config.py"),
         protocol=(*_course(found, len(hits)), *found.sentences("notes")),
         **found.costs(),
     )
@@ -65,9 +67,22 @@ def setting_of_cells(path: Path, judged: Sequence[Judged], *, num_classes: int) 
         images=metrics.images,
         macro_f1=metrics.macro_f1.spread,
         auroc=metrics.auroc.spread if metrics.auroc else None,
+        recipe=_recipe(path / "config.py"),
         protocol=(*found.sentences("protocol"), *found.sentences("notes")),
         **found.costs(),
     )
+
+
+def _recipe(file: Path) -> dict[str, str]:
+    """What a directory's config.py says, which is not run; empty where it is not as a run writes it."""
+    try:
+        said = config.read_dump(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {
+        key: str(value).lower() if value is None or isinstance(value, bool) else str(value)
+        for key, value in said.items()
+    }
 
 
 def _course(found: "_Metrics", images: int) -> list[str]:

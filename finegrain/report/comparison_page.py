@@ -17,6 +17,8 @@ def html(record: ComparisonRecord) -> str:
             "record": record,
             "names": [one_line(setting.name) for setting in record.settings],
             "protocols": [[one_line(sentence) for sentence in setting.protocol] for setting in record.settings],
+            "differences": [(one_line(key), map(one_line, said)) for key, said in record.differences().items()],
+            "unknown": [number for number, setting in enumerate(record.settings, start=1) if not setting.recipe],
             "strips": strips([_group(number, setting) for number, setting in enumerate(record.settings, start=1)]),
             "intervals_of": list(dict.fromkeys(setting.interval_of for setting in record.settings if setting.interval)),
             "method": method[0].upper() + method[1:],

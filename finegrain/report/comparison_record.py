@@ -1,7 +1,7 @@
 """Everything a comparison of finished evaluations has to tell, as plain values: what its page is made from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from finegrain.metrics.comparison import ALPHA, Comparison
 from finegrain.metrics.statistics import Interval, Spread
@@ -32,6 +32,8 @@ class Setting:
     peak_memory_bytes: int | None = None
     images_per_second: float | None = None
     """Trained on in every epoch, and judged."""
+    recipe: Mapping[str, str] = field(default_factory=dict)
+    """Its values by dotted key, as on the command line."""
     protocol: Sequence[str] = ()
     """How it was evaluated, and what a reader should know of it: one plain sentence each."""
 
@@ -46,6 +48,13 @@ class ComparisonRecord:
     """Of each later one with the first [M − 1]: a family."""
     notes: tuple[str, ...] = ()
     """What a reader should know before trusting the numbers, one sentence each."""
+
+    def differences(self) -> dict[str, list[str]]:
+        """What each recipe says under the keys where those that are known differ; "–" where it has no such key."""
+        keys = dict.fromkeys(key for setting in self.settings for key in setting.recipe)
+        said = {key: [setting.recipe.get(key, "–") for setting in self.settings] for key in keys}
+        known = [at for at, setting in enumerate(self.settings) if setting.recipe]
+        return {key: values for key, values in said.items() if len({values[at] for at in known}) > 1}
 
     def adjusted(self) -> str:
         """How p values are adjusted, in short; empty for a single comparison."""

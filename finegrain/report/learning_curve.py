@@ -26,7 +26,8 @@ class LearningCurveReport(LearningCurveRecord):
     def headline(self) -> str:
         """The result in a few lines, for a terminal."""
         lines = [
-            f"{point.per_class} images of each class: top-1 {percent(point.top1)} ({interval(point.interval)})"
+            f"{point.per_class} images of each class: top-1 {percent(point.top1)} ({interval(point.interval)}), "
+            f"{point.trained:.3g} of them trained on, the others val's"
             for point in self.points
         ]
         lines += [self.law()]

@@ -1,5 +1,7 @@
 """What one word can name: a file, a folder, a pattern, a list; and what it cannot."""
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,30 @@ def test_a_name_with_brackets_is_a_name_if_it_is_there(home: Path):
     assert find_images("photos/a[1].png") == [Path("photos/a[1].png")]
 
 
+def test_a_folder_is_walked_as_in_training(home: Path, monkeypatch: pytest.MonkeyPatch):
+    """Hidden entries are passed over; links are followed once; photographs of refused formats are told of."""
+    (home / "photos" / ".thumbnails").mkdir()
+    for name in ("._a.jpg", ".thumbnails/a.jpg", "phone.HEIC", "notes.txt"):
+        (home / "photos" / name).write_bytes(b"")
+    (home / "elsewhere").mkdir()
+    (home / "elsewhere" / "d.png").write_bytes(b"")
+    (home / "photos" / "linked").symlink_to(home / "elsewhere")
+    (home / "photos" / "loop").symlink_to(home / "photos")
+    (home / "photos" / "broken.png").symlink_to(home / "nowhere")
+    names = ["a.JPG", "b.png", "broken.png", "deeper/c.webp", "linked/d.png", "phone.HEIC"]
+    assert find_images("photos") == [Path("photos", name) for name in names]
+    assert Path("photos/phone.HEIC") in find_images("photos/*")
+
+    def scandir(path: str) -> os.scandir:
+        if path == "photos/deeper":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return real(path)
+
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert Path("photos/deeper") in find_images("photos")
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -70,6 +96,7 @@ def test_a_listed_name_need_not_be_utf8(home: Path):
         ("https://example.org/a.jpg", "images is an address: got https"),
         ("FILE://a.jpg", "images is an address"),
         ("nowhere", "nowhere, which does not exist"),
+        ("pipe.jpg", "pipe.jpg, which is no file"),
         ("empty", "empty, a folder without any"),
         ("photos/*.gif", r"photos/\*.gif, which names none"),
         ("empty.txt", "empty.txt, which names none"),
@@ -79,6 +106,7 @@ def test_a_listed_name_need_not_be_utf8(home: Path):
 )
 def test_what_names_no_image_is_refused(home: Path, given: str, part: str):
     (home / "empty").mkdir()
+    os.mkfifo(home / "pipe.jpg")
     (home / "empty.txt").write_text("\n \n")
     (home / "wrong.csv").write_text("file\na.jpg\n")
     (home / "odd.csv").write_text('path\n"a.jpg\n')

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_recipe
 from parsed_page import Page
 
 import main
+from finegrain import config
 from finegrain.errors import CheckpointError, ConfigError, DataError
 from finegrain.metrics.repeated import Judged
 from finegrain.repeated.cells import Cell, CellFiles, CellResult
@@ -206,6 +208,19 @@ def test_a_page_of_two_runs_tells_figures_and_costs(tmp_path: Path, capsys: pyte
         "One training, judged on 60 test images.", f"this was reached: {runs[1]}.",
     ):  # fmt: skip
         assert expected in text, expected
+
+
+def test_a_page_tells_what_the_recipes_differ_in_and_runs_none(tmp_path: Path):
+    runs = [write_run(tmp_path / name, right=30) for name in "abc"]
+    recipe = tiny_recipe.config()
+    for run, layer_decay in zip(runs, (None, 0.5), strict=False):
+        recipe.optim.layer_decay = layer_decay
+        (run / "config.py").write_text(config.dump(recipe))
+    (runs[2] / "config.py").write_text("raise SystemError('a config is not run')")
+    assert main.main(["compare", *map(str, runs), "--out", str(tmp_path / "page")]) == 0
+    text = page_of(tmp_path / "page")
+    assert "no. 3 optim.layer_decay none 0.5 – Every key" in text
+    assert "tells the recipe of no. 3." in text
 
 
 @pytest.mark.parametrize("on", ["folds", "test"])

@@ -136,6 +136,7 @@ def test_the_report_tells_what_was_measured(go, capsys):
     for point, part in zip(measured, (found[:4], found[4:]), strict=True):
         assert point["top1"] == pytest.approx(sum(float(row["top1"]) for row in part) / 4)
         assert f"{point['per_class']} images of each class: top-1 {100 * point['top1']:.1f}" in said
+        assert f"), {point['per_class'] - 1} of them trained on, the others val's" in said
         assert point["trained_per_class"] == point["per_class"] - 1
     assert "No power law is fitted to fewer than 4 numbers of images." in said
     assert "extrapolated" not in said

@@ -1,9 +1,10 @@
 """The page of a comparison: figures, cost, verdicts and protocols, and names that are only ever text."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from comparison_sample import make_comparison, scores
+from comparison_sample import make_comparison, make_setting, scores
 from parsed_page import HOSTILE, Page, asks_for_nothing
 
 from finegrain.report.comparison_page import html
@@ -44,6 +45,20 @@ def test_every_later_setting_is_judged_against_the_first():
         "heuristic",
     ):
         assert expected in text, expected
+
+
+def test_it_shows_where_the_recipes_differ():
+    first, second, third = (make_setting(at) for at in range(3))
+    recipes = ({"seed": "0", "optim": "SGD", "optim.lr": "0.1"}, {"seed": "0", "optim": "AdamW", "optim.lr": "<b>"}, {})
+    settings = [replace(one, recipe=recipe) for one, recipe in zip((first, second, third), recipes, strict=True)]
+    report = replace(make_comparison(3), settings=tuple(settings))
+    text = Page(html(report)).text
+    assert "key no. 1 no. 2 no. 3 optim SGD AdamW – optim.lr 0.1 <b> – Every" in text
+    assert "No config.py as a run writes it tells the recipe of no. 3." in text
+    alike = replace(report, settings=(settings[0], settings[0], third))
+    assert "The recipes say the same." in Page(html(alike)).text
+    unknown = Page(html(replace(report, settings=(settings[0], third, third)))).text
+    assert "What differs No config.py as a run writes it tells the recipe of no. 2, 3." in unknown
 
 
 def test_a_single_comparison_is_no_family():

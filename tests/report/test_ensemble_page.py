@@ -34,6 +34,12 @@ def test_the_pages_tell_the_numbers():
             assert expected in text, expected
 
 
+def test_no_box_hides_what_was_averaged():
+    """The table's last rows are the result: it is never scrolled."""
+    page = html(make_ensemble())
+    assert page.index("#members .scroll { max-height: none; }") > page.index(".scroll { max-height: 34rem;")
+
+
 @pytest.mark.parametrize(
     ("gain", "sentence"),
     [

@@ -25,7 +25,9 @@ def test_the_page_tells_the_numbers():
         assert f"{100 * point.top1:.1f} %" in text
         assert f"{100 * point.interval[0]:.1f}–{100 * point.interval[1]:.1f}" in text
     for expected in (
-        "Trained on 2 to 16 images of each of 2 classes, and judged on 200 others.", "for other seeds and images",
+        "Given 2 to 16 images of each of 2 classes, val’s among them, and judged on 200 others.",
+        "mean top-1 with 16 images of each class, 15 of them to train on, the others val’s",
+        "for other seeds and images",
         "Smaller numbers lie within larger ones.", "The dataset names no groups.", "return Recipe(a < b)", "2.15.0",
     ):  # fmt: skip
         assert expected in text, expected
