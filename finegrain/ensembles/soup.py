@@ -14,6 +14,8 @@ _ALIKE = {
     "image size": "model.image_size",
     "crop": "model.crop_fraction",
     "the weights they started from": "model.weights",
+    "the number of their prompts": "tuning.count",
+    "the depth of their prompts": "tuning.deep",
 }
 """What the members must share: in words, and by its key in the identity of a run."""
 

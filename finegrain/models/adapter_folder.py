@@ -19,7 +19,7 @@ from finegrain.models.adapters import ADAPTER, inject
 from finegrain.models.architecture import find_architecture
 from finegrain.models.backbone import build_classifier, preprocessing_of
 from finegrain.models.classifier import Classifier
-from finegrain.models.tensors import read_tensors
+from finegrain.models.tensors import digest, read_tensors
 from finegrain.models.weights import (
     ADAPTER_TENSORS_NAME,
     Base,
@@ -49,11 +49,13 @@ def save_adapter(classifier: Classifier, folder: Path, *, class_names: Sequence[
     tuned = classifier.tuned_tensors()
     file = folder / ADAPTER_TENSORS_NAME
     write_tensors({_saved_name(name): tensor for name, tensor in tuned.items()}, file)
-    base = Base(weights=weights, sha256=_digest(classifier.state_dict(), without=tuned))
-    write_config(classifier, file, class_names=class_names, base=base)
     about = {"modules_to_save": [_in_network(classifier.head_name)], "base_model_name_or_path": weights}
     description = {**classifier.adapter, **about} if classifier.adapter else {}
-    atomic_write(folder / ADAPTER_CONFIG_NAME, json.dumps(description, indent=1) + "\n")
+    settings = folder / ADAPTER_CONFIG_NAME
+    atomic_write(settings, json.dumps(description, indent=1) + "\n")
+    frozen = _digest(classifier.state_dict(), without=tuned)
+    base = Base(weights=weights, sha256=frozen, adapter_sha256=digest(settings))
+    write_config(classifier, file, class_names=class_names, base=base)
 
 
 def load_adapter(folder: Path, base: Classifier, *, trust: bool = False) -> Classifier:
@@ -78,26 +80,24 @@ def load_adapter(folder: Path, base: Classifier, *, trust: bool = False) -> Clas
             )
         )
     classifier = _like(base, content, trust=trust)
-    settings = _settings(folder)
+    classifier.adapter = _settings(folder, sha256=content.base.adapter_sha256)
     try:
-        if settings:
-            inject(classifier.network, settings)
-    except (ValueError, KeyError, TypeError) as error:
-        raise _unusable(folder, str(error)) from error
-    classifier.adapter = settings or None
-    names = {_saved_name(name): name for name in classifier.state_dict()}
-    saved = read_tensors(content.file, sha256=content.sha256)
-    if not saved.keys() <= names.keys():
-        raise _unusable(folder, f"unknown tensor {min(saved.keys() - names.keys())}")
-    tuned = {names[name]: tensor for name, tensor in saved.items()}
-    found = _digest(classifier.state_dict(), without=tuned)
-    if found != content.base.sha256:
-        raise _other_base(content, f"frozen tensors with SHA-256 {found[:12]}", f"{content.base.sha256[:12]}")
+        if classifier.adapter:
+            inject(classifier.network, classifier.adapter, empty=True)  # a rank may be of any size
+    except Exception as error:  # peft documents no base for what it raises at settings that it cannot use
+        raise _unusable(folder, (str(error) or type(error).__name__).splitlines()[0]) from error
+    tuned = _tuned(content, classifier)
     try:
         # Assigned, not copied: the tensors of the base that these replace stay what they are.
         classifier.load_state_dict(tuned, strict=False, assign=True)
     except RuntimeError as error:
         raise _unusable(folder, str(error).splitlines()[-1].strip()) from error
+    state = classifier.state_dict()
+    if missing := [_saved_name(name) for name, tensor in state.items() if tensor.is_meta]:
+        raise _unusable(folder, f"no tensor {missing[0]}")
+    found = _digest(state, without=tuned)
+    if found != content.base.sha256:
+        raise _other_base(content, f"frozen tensors with SHA-256 {found[:12]}", f"{content.base.sha256[:12]}")
     classifier.set_trainable(())
     return classifier
 
@@ -154,13 +154,26 @@ def _like(base: Classifier, content: WeightsFolder, *, trust: bool) -> Classifie
     return classifier
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def _settings(folder: Path, *, sha256: str) -> dict[str, Any] | None:
     path = folder / ADAPTER_CONFIG_NAME
     try:
         settings: dict[str, Any] = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise _unusable(folder, f"{ADAPTER_CONFIG_NAME}: {error}") from error
-    return {key: value for key, value in settings.items() if key not in ("modules_to_save", "base_model_name_or_path")}
+    if digest(path) != sha256:
+        raise _unusable(folder, f"{ADAPTER_CONFIG_NAME} is damaged or was changed")
+    plain = {key: value for key, value in settings.items() if key not in ("modules_to_save", "base_model_name_or_path")}
+    return plain or None
+
+
+def _tuned(content: WeightsFolder, classifier: Classifier) -> dict[str, Tensor]:
+    """The tensors in the folder, by their names in `classifier`."""
+    names = {_saved_name(name): name for name in classifier.state_dict()}
+    saved = read_tensors(content.file, sha256=content.sha256)
+    if unknown := saved.keys() - names.keys():
+        raise _unusable(content.file.parent, f"unknown tensor {min(unknown)}")
+    # Copies: in the file they lie at any address, and operations round differently where rows are not aligned.
+    return {names[name]: tensor.clone() for name, tensor in saved.items()}
 
 
 def _saved_name(name: str) -> str:
@@ -186,6 +199,8 @@ def _digest(tensors: Mapping[str, Tensor], *, without: Iterable[str]) -> str:
 def _other_base(content: WeightsFolder, got: str, expected: str) -> WeightsError:
     assert content.base is not None
     what, remedy = f"{content.file.parent} is an adapter for other weights", f"give it those of {content.base.weights}"
+    if content.base.weights is None:
+        remedy = "they were random: use the whole network that its run kept beside it"
     return WeightsError(fault(what, got=got, expected=expected, remedy=remedy))
 
 

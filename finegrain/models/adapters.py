@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,8 @@ def adaptable_layers(network: nn.Module, image: Tensor, *, head: str) -> tuple[A
     """The layers that an adapter can be put on, in order; depthwise convolutions have no rank to speak of.
 
     A layer that is never called, since its weights are read by other code (as in torchvision's Swin), would leave its
-    adapter without effect: it is left out.
+    adapter without effect: it is left out. So is what computes position biases in self-attention (as in Swin V2): it
+    reads or gives no more channels than there are heads, and no tokens.
 
     Args:
         network: A classifier's, in eval mode.
@@ -53,17 +54,24 @@ def adaptable_layers(network: nn.Module, image: Tensor, *, head: str) -> tuple[A
         for module in network.modules():
             hooks.callback(module.register_forward_pre_hook(lambda module, _: called.add(module)).remove)
         network(image)
-    within = tuple(f"{path}." for path in attention_modules(network, ""))
+    heads = {f"{path}.": _heads(network.get_submodule(path[1:])) for path in attention_modules(network, "")}
     found = []
     for path, sizes in _layers(network, called):
-        if path != head:
-            attends = f".{path}.".startswith(within)
+        around = next((attention for attention in heads if f".{path}.".startswith(attention)), None)
+        if path != head and (around is None or min(sizes) > heads[around]):
             found.append(
                 AdaptableLayer(
-                    path=f"network.{path}", in_features=sizes[0], out_features=sizes[1], in_attention=attends
+                    path=f"network.{path}",
+                    in_features=sizes[0],
+                    out_features=sizes[1],
+                    in_attention=around is not None,
                 )
             )
     return tuple(found)
+
+
+def _heads(attention: Any) -> int:
+    return int(getattr(attention, "num_heads", None) or attention.n_heads)
 
 
 def _layers(network: nn.Module, called: set[nn.Module]) -> Iterator[tuple[str, tuple[int, int]]]:
@@ -80,12 +88,13 @@ def _layers(network: nn.Module, called: set[nn.Module]) -> Iterator[tuple[str, t
             yield path, (module.in_channels, module.out_channels)
 
 
-def inject(network: nn.Module, settings: Mapping[str, Any]) -> None:
+def inject(network: nn.Module, settings: Mapping[str, Any], *, empty: bool = False) -> None:
     """Put an adapter on layers of `network`, which computes the same as before until the adapter is trained.
 
     Args:
         network: Changed in place; torchvision's attention is unpacked where a projection of it is meant.
         settings: Fields of one of peft's configurations: `peft_type`, `target_modules` (paths of layers), and others.
+        empty: Give the adapter's tensors shapes but neither values nor memory (device meta), to be replaced.
 
     Raises:
         ConfigError: DoRA on a layer that has a row of zeros, which has no direction.
@@ -102,9 +111,11 @@ def inject(network: nn.Module, settings: Mapping[str, Any]) -> None:
             network.set_submodule(path, UnpackedAttention(attention))
     lists = [key for key in ("target_modules", "feedforward_modules") if key in settings]
     exact = {key: "|".join(map(re.escape, settings[key])) for key in lists}
-    inject_adapter_in_model(get_peft_config({**settings, **exact}), network, adapter_name=ADAPTER)
-    dead = [path for path, layer in _adapted(network) for row in _magnitudes(layer) if not row.weight.all()]
-    if dead:
+    config = get_peft_config({**settings, **exact})
+    with torch.device("meta") if empty else nullcontext():
+        inject_adapter_in_model(config, network, adapter_name=ADAPTER, low_cpu_mem_usage=empty)
+    lengths = [(path, lengths.weight) for path, layer in _adapted(network) for lengths in _magnitudes(layer)]
+    if dead := [path for path, values in lengths if not (values.is_meta or values.all())]:
         expected, remedy = "rows that are not all zeros", "set tuning.dora=false, or tuning.target to other layers"
         raise ConfigError(
             fault("DoRA cannot scale these layers", got=", ".join(dead), expected=expected, remedy=remedy)
@@ -123,6 +134,8 @@ def merge(network: nn.Module) -> None:
     for path, layer in _adapted(network):
         layer.merge(safe_merge=True)
         network.set_submodule(path, layer.get_base_layer())
+    if hasattr(network, "peft_config"):
+        del network.peft_config  # peft's note that there is one
     for path, module in list(network.named_modules()):
         if isinstance(module, UnpackedAttention):
             network.set_submodule(path, module.packed())

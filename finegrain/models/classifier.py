@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -181,10 +181,17 @@ class Classifier(nn.Module):
         Args:
             settings: Fields of one of peft's configurations, with its `peft_type`.
             paths: Those of `adaptable_layers`, e.g. `network.blocks.0.attn.qkv`.
+
+        Raises:
+            ConfigError: There is an adapter, or this kind cannot be put on these layers.
         """
+        if self.adapter is not None:
+            what, kind = "the network has an adapter already", str(self.adapter["peft_type"])
+            raise ConfigError(fault(what, got=kind, expected="none", remedy="take its merged() instead"))
         boundary = self.first_module_around(paths)
-        self.adapter = {**settings, "target_modules": [path.removeprefix("network.") for path in paths]}
-        inject(self.network, self.adapter)
+        adapter = {**settings, "target_modules": [path.removeprefix("network.") for path in paths]}
+        inject(self.network, adapter)
+        self.adapter = adapter
         self.set_trainable((*tuned_modules(self), self.head_name), boundary=boundary)
 
     def add_prompts(self, *, count: int, deep: bool) -> str:
@@ -200,6 +207,11 @@ class Classifier(nn.Module):
         if self.prompts is None:
             insert_prompts(self.network, layout)
             self.prompts = layout
+            places = {1 + number: f"network.prompts.{number}" for number in range(len(self.network.prompts))}
+            self._groups = tuple(
+                replace(group, module_paths=(places[number], *group.module_paths)) if number in places else group
+                for number, group in enumerate(self._groups)
+            )  # of the block that they enter with
         if self.prompts != layout:
             what, remedy = "the weights come with other prompts", "set tuning.count and tuning.deep to these"
             raise ConfigError(fault(what, got=str(layout), expected=str(self.prompts), remedy=remedy))

@@ -99,13 +99,18 @@ class ModelConfig:
     def _adapted(self, folder: WeightsFolder) -> Classifier:
         """The network of an adapter's folder: the base that it names, with the adapter merged into it."""
         assert folder.base is not None
-        base = ModelConfig(
+        config = ModelConfig(
             name=folder.architecture,
             weights=folder.base.weights,
             image_size=preprocessing_of(folder.pretrained_cfg).image_size,
             trust=self.trust,
-        ).build(num_classes=len(folder.class_names))
-        return load_adapter(folder.file.parent, base, trust=self.trust).merged()
+        )
+        path, place = config._path(), folder.file.parent
+        if path is not None and path.resolve() in (place.resolve(), folder.file.resolve()):
+            what, remedy = f"{place} is an adapter for itself", "name its base under base in config.json"
+            raise WeightsError(fault(what, got=str(folder.base.weights), expected="other weights", remedy=remedy))
+        base = config.build(num_classes=len(folder.class_names))
+        return load_adapter(place, base, trust=self.trust).merged()
 
     def _path(self) -> Path | None:
         """Where the weights lie, if they are a file or a folder and not a tag."""

@@ -34,6 +34,17 @@ class Base:
     """As `model.weights` named them."""
     sha256: str
     """Of the tensors that stayed frozen."""
+    adapter_sha256: str
+    """Of the file that describes the adapter."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no file of this project says.
+
+        Raises:
+            ValueError: A field is of another type.
+        """
+        if not (isinstance(self.weights, str | None) and type(self.sha256) is type(self.adapter_sha256) is str):
+            raise ValueError(f"base: {self}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -43,9 +43,11 @@ def is_weight(name: str, parameter: nn.Parameter) -> bool:
     """Whether this is a weight matrix or kernel, which decay and penalties act on.
 
     Norms and biases have one dimension; position embeddings, class tokens and relative-position tables have more,
-    but no network calls them `weight`. DoRA's magnitudes are lengths, of any dimensions.
+    but no network calls them `weight`. Of adapters the factors of products are weights; DoRA's magnitudes are lengths
+    and IA3's factors are near one, both of any dimensions.
     """
-    return parameter.ndim > 1 and "weight" in name.rpartition(".")[2] and "magnitude" not in name
+    named = "weight" in name.rpartition(".")[2] and "magnitude" not in name
+    return parameter.ndim > 1 and (named or ".hada_" in name or ".lokr_" in name)
 
 
 def in_module(name: str, path: str) -> bool:

@@ -5,12 +5,16 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from finegrain.config import Range
 from finegrain.errors import ConfigError, fault
 from finegrain.tuning.base import AdaptableLayer, Tunable, Tuning
 
 logger = logging.getLogger(__name__)
+
+Rank = Annotated[int, Range(least=1, most=1024)]
+"""Of a product in an adapter."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -55,8 +59,8 @@ class Adapter(Tuning):
         layers = list(classifier.adaptable_layers())
         if self.target is None:
             return self.usual_targets(classifier, layers)
-        pattern = re.compile(rf"(?:.*\.)?(?:{self.target})")
-        found = [layer for layer in layers if pattern.fullmatch(layer.path)]
+        pattern = re.compile(self.target)
+        found = [layer for layer in layers if any(map(pattern.fullmatch, _ends(layer.path)))]
         if not found:
             expected, remedy = (
                 f"the end of one of {outline(layers)}",
@@ -73,7 +77,13 @@ class Adapter(Tuning):
         return attention or [layer for layer in layers if f"{layer.path}.".startswith(blocks)]
 
 
+def _ends(path: str) -> list[str]:
+    """The path within the network from each of its names on: `blocks.0.qkv`, `0.qkv`, `qkv`."""
+    names = path.removeprefix("network.").split(".")
+    return [".".join(names[start:]) for start in range(len(names))]
+
+
 def outline(layers: Sequence[AdaptableLayer]) -> str:
-    """The layers' paths, those alike but for numbers as one: `blocks.*.attn.qkv (12)`."""
-    kinds = Counter(re.sub(r"\d+(?=\.)", "*", layer.path.removeprefix("network.")) for layer in layers)
+    """The layers' paths, those alike but for numbers before the last dot as one: `blocks.*.attn.qkv (12)`."""
+    kinds = Counter(re.sub(r"\d+(?=.*\.)", "*", layer.path.removeprefix("network.")) for layer in layers)
     return ", ".join(f"{kind} ({count})" for kind, count in kinds.items())

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finegrain.config import Count, Positive
-from finegrain.tuning.adapter import Adapter
+from finegrain.config import Positive
+from finegrain.tuning.adapter import Adapter, Rank
 from finegrain.tuning.base import AdaptableLayer
 
 
@@ -16,7 +16,7 @@ class LoHa(Adapter):
     Its rank is up to rank², from twice LoRA's parameters.
     """
 
-    rank: Count = 4
+    rank: Rank = 4
     """Of either factor."""
     alpha: Positive = 8.0
     """Scale of the product, divided by the rank."""

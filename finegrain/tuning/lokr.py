@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from finegrain.config import Count, Positive
-from finegrain.tuning.adapter import Adapter
+from finegrain.tuning.adapter import Adapter, Rank
 from finegrain.tuning.base import AdaptableLayer
 
 
@@ -13,8 +13,8 @@ from finegrain.tuning.base import AdaptableLayer
 class LoKr(Adapter):
     """LoKr (Yeh et al., ICLR 2024, arXiv:2309.14859): `W + alpha/rank C ⊗ (B A)`, C whole: smaller than LoRA."""
 
-    rank: Count = 8
-    """Of B A; where it is half of a side or more, the matrix is trained whole, and not scaled."""
+    rank: Rank = 8
+    """Of B A; where it is half of a side or more, the matrix is trained whole."""
     alpha: Positive = 16.0
     """Scale of the product, divided by the rank."""
     factor: Count = 8

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from finegrain.config import Count, Positive, Probability
-from finegrain.tuning.adapter import Adapter
+from finegrain.config import Positive, Probability
+from finegrain.tuning.adapter import Adapter, Rank
 from finegrain.tuning.base import AdaptableLayer
 
 
@@ -16,7 +16,7 @@ class Lora(Adapter):
     Of a fused `qkv` the three share A and have rows of B each. A convolution's A is a convolution, its B is 1×1.
     """
 
-    rank: Count = 8
+    rank: Rank = 8
     """Of the product."""
     alpha: Positive = 16.0
     """Its scale, divided by the rank."""

@@ -82,6 +82,8 @@ def member(**changes: Any) -> Member:
             "differ in architecture: timm/test_resnet, ",
         ),
         ({"identity": WEIGHTS | {"model.image_size": 64}}, "differ in image size: None, 64"),
+        ({"identity": WEIGHTS | {"tuning.count": 10}}, "differ in the number of their prompts: None, 10"),
+        ({"identity": WEIGHTS | {"tuning.deep": True}}, "differ in the depth of their prompts: None, True"),
         ({"identity": WEIGHTS | {"model.weights": "b.pth"}}, "differ in the weights they started from: a.pth, b.pth"),
     ],
 )

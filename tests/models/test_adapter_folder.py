@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import safetensors.torch
 import timm
 import torch
 
@@ -11,8 +12,12 @@ from finegrain.errors import WeightsError
 from finegrain.models.adapter_folder import ADAPTER_CONFIG_NAME, SharedBackbone, load_adapter, save_adapter
 from finegrain.models.classifier import Classifier
 from finegrain.models.config import ModelConfig
+from finegrain.models.tensors import digest
 from finegrain.models.weights import ADAPTER_TENSORS_NAME, CONFIG_NAME, save_folder
 from finegrain.tuning.bitfit import BitFit
+from finegrain.tuning.ia3 import IA3
+from finegrain.tuning.loha import LoHa
+from finegrain.tuning.lokr import LoKr
 from finegrain.tuning.lora import Lora
 
 NAMES = ("wren", "Äsche", "<b>jay</b>")
@@ -65,14 +70,17 @@ def test_an_adapter_is_weights_like_any_other(tmp_path, base_folder):
     torch.testing.assert_close(other.forward_features(IMAGES), classifier.forward_features(IMAGES))
 
 
-def test_peft_itself_loads_an_adapter_for_timm(tmp_path):
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet"])
+@pytest.mark.parametrize(
+    "tuning", [Lora(rank=2, rslora=True, dora=True), IA3(), LoHa(), LoKr()], ids=lambda tuning: type(tuning).__name__
+)
+def test_peft_itself_loads_an_adapter_for_timm(name, tuning, tmp_path):
     import peft
 
-    base = build()
-    classifier = adapted(build(), Lora(rank=2, rslora=True, dora=True))
+    base = build(f"timm/{name}")
+    classifier = adapted(build(f"timm/{name}"), tuning)
     save_adapter(classifier, tmp_path, class_names=NAMES, weights=None)
-    torch.manual_seed(0)
-    network = timm.create_model("test_vit", num_classes=3, img_size=64)
+    network = timm.create_model(name, num_classes=3, **({"img_size": 64} if name == "test_vit" else {}))
     network.load_state_dict(base.network.state_dict())
     loaded = peft.PeftModel.from_pretrained(network, tmp_path).eval()
     torch.testing.assert_close(loaded(IMAGES), classifier(IMAGES))
@@ -128,6 +136,103 @@ def change(file, **fields):
     file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
 
 
+def sign(folder):
+    """Write the digests of what lies there, as whoever changes a folder on purpose can do."""
+    config = json.loads((folder / CONFIG_NAME).read_text())
+    base = config["base"] | {"adapter_sha256": digest(folder / ADAPTER_CONFIG_NAME)}
+    change(folder / CONFIG_NAME, sha256=digest(folder / ADAPTER_TENSORS_NAME), base=base)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"peft_type": "CORDA"}, "CORDA"),
+        ({"peft_type": ["LORA"]}, ""),
+        ({"peft_type": "IA3"}, "IA3 with "),
+        ({"init_lora_weights": "pissa"}, "LORA with .*init_lora_weights"),
+        ({"target_modules": ["blocks.77.attn.qkv"]}, "Target modules .*77"),
+        ({"target_modules": "(.*)*qkv"}, "Target modules"),
+        ({"target_modules": ["blocks.0.norm1"]}, "Target module .*LayerNorm"),
+        ({"target_modules": []}, ""),
+        ({"target_modules": ["blocks.0.attn.qkv"]}, "unknown tensor .*lora_A"),
+        ({"target_modules": 5}, ""),
+        ({"use_dora": True}, "no tensor .*lora_magnitude_vector"),
+        ({"r": 3}, "size mismatch"),
+        ({"r": 10**12}, "size mismatch"),
+        ({"r": 10**400}, ""),
+        ({"r": "2"}, ""),
+        ({"r": -1}, "positive"),
+        ({"lora_alpha": "much"}, ""),
+        ({"lora_dropout": 5}, ""),
+    ],
+    ids=str,
+)
+def test_what_a_folder_says_of_its_adapter_is_not_believed(fields, message, tmp_path):
+    save_adapter(adapted(build()), tmp_path, class_names=NAMES, weights=None)
+    change(tmp_path / ADAPTER_CONFIG_NAME, **fields)
+    with pytest.raises(WeightsError, match=r"adapter_config\.json is damaged or was changed"):
+        load_adapter(tmp_path, build())
+    sign(tmp_path)
+    with pytest.raises(WeightsError, match=rf"cannot be used: got .*{message}.*; expected an adapter"):
+        load_adapter(tmp_path, build())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"weights": 5}, "does not describe weights"),
+        ({"sha256": 5}, "does not describe weights"),
+        ({"more": 5}, "does not describe weights"),
+        ({"sha256": "0" * 64}, "give it those of the/first"),
+        ({"sha256": "0" * 64, "weights": None}, "they were random: use the whole network"),
+    ],
+    ids=str,
+)
+def test_what_a_folder_says_of_its_base_is_not_believed(fields, message, tmp_path):
+    save_adapter(adapted(build()), tmp_path, class_names=NAMES, weights="the/first")
+    base = json.loads((tmp_path / CONFIG_NAME).read_text())["base"]
+    change(tmp_path / CONFIG_NAME, base=base | fields)
+    with pytest.raises(WeightsError, match=message):
+        load_adapter(tmp_path, build())
+
+
+@pytest.mark.parametrize("part", ["", ADAPTER_TENSORS_NAME])
+def test_an_adapter_cannot_be_its_own_base(part, tmp_path):
+    save_adapter(adapted(build()), tmp_path, class_names=NAMES, weights=str(tmp_path / part))
+    with pytest.raises(WeightsError, match=r"an adapter for itself: got .*; expected other weights"):
+        ModelConfig(weights=str(tmp_path)).build(num_classes=3)
+
+
+def test_a_chain_of_adapters_is_weights(tmp_path, base_folder):
+    """Each is put on what the one before left, merged."""
+    first = adapted(build_for(3, base_folder))
+    save_adapter(first, tmp_path / "first", class_names=NAMES, weights=str(base_folder))
+    second = adapted(build_for(3, tmp_path / "first"), IA3(), seed=2)
+    save_adapter(second, tmp_path / "second", class_names=NAMES, weights=str(tmp_path / "first"))
+    again = build_for(3, tmp_path / "second")
+    torch.testing.assert_close(again(IMAGES), second(IMAGES), rtol=1e-5, atol=1e-6)
+    assert (again(IMAGES) - first(IMAGES)).norm() > 1e-3 * first(IMAGES).norm()
+
+
+def test_tensors_more_or_fewer_than_the_adapters_are_refused(tmp_path):
+    save_adapter(adapted(build()), tmp_path, class_names=NAMES, weights=None)
+    file = tmp_path / ADAPTER_TENSORS_NAME
+    tensors = safetensors.torch.load_file(file)
+    lost = min(name for name in tensors if "lora_B" in name)
+    frozen = {"base_model.model.blocks.0.mlp.fc1.weight": torch.zeros(192, 64)}
+    for content, message in (
+        ({name: value for name, value in tensors.items() if name != lost}, f"got no tensor {lost}"),
+        (tensors | {"x": torch.zeros(1)}, "got unknown tensor x"),
+        (tensors | frozen, "for other weights"),
+    ):
+        safetensors.torch.save_file(content, file)
+        with pytest.raises(WeightsError, match="damaged or was changed"):
+            load_adapter(tmp_path, build())
+        sign(tmp_path)
+        with pytest.raises(WeightsError, match=message):
+            load_adapter(tmp_path, build())
+
+
 def test_a_damaged_adapter_is_refused(tmp_path):
     def fresh():
         shutil.rmtree(tmp_path / "adapter", ignore_errors=True)
@@ -138,17 +243,8 @@ def test_a_damaged_adapter_is_refused(tmp_path):
         with pytest.raises(WeightsError, match=message):
             load_adapter(tmp_path / "adapter", build())
 
-    change(fresh() / ADAPTER_CONFIG_NAME, peft_type="CORDA")
-    refused("cannot be used: got CORDA")
-    change(fresh() / ADAPTER_CONFIG_NAME, init_lora_weights="pissa")
-    refused("cannot be used: got LORA with .*init_lora_weights")
-    change(fresh() / ADAPTER_CONFIG_NAME, target_modules=["blocks.77.attn.qkv"])
-    refused("cannot be used: got Target modules .*77")
-    change(fresh() / ADAPTER_CONFIG_NAME, target_modules="(.*)*qkv")
-    refused("cannot be used: got Target modules")
-    change(fresh() / ADAPTER_CONFIG_NAME, r=3)
-    refused("cannot be used: got .*size mismatch")
     (fresh() / ADAPTER_CONFIG_NAME).write_text("{}")
+    sign(tmp_path / "adapter")
     refused("cannot be used: got unknown tensor .*lora_A")
     (fresh() / ADAPTER_CONFIG_NAME).write_text("[1")
     refused("cannot be used: got adapter_config.json")

@@ -1,6 +1,7 @@
 """Which layers an adapter is put on, what it reaches, and how much is trained."""
 
 import logging
+import re
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from finegrain import config
 from finegrain.errors import ConfigError
 from finegrain.models.classifier import Classifier
 from finegrain.models.config import ModelConfig
-from finegrain.optim.groups import is_weight
+from finegrain.optim.groups import parameter_groups
 from finegrain.tuning.bitfit import BitFit
 from finegrain.tuning.ia3 import IA3
 from finegrain.tuning.loha import LoHa
@@ -90,9 +91,38 @@ def test_a_target_that_matches_nothing_is_answered_with_names_that_exist(name, t
         Lora(target=target).apply(build(name, image_size=64))
 
 
-def test_a_target_that_is_no_regular_expression_is_refused():
-    with pytest.raises(ConfigError, match=r"tuning.target: .*got \(qkv; expected a regular expression"):
-        config.check(Lora(target="(qkv"))
+@pytest.mark.parametrize("target", ["(qkv", "qkv)|(proj"])
+def test_a_target_that_is_no_regular_expression_is_refused(target):
+    with pytest.raises(ConfigError, match=rf"tuning.target: .*got {re.escape(target)}; expected a regular expression"):
+        config.check(Lora(target=target))
+
+
+@pytest.mark.parametrize("target", ["(?i)QKV", "^qkv", r"attn\.qkv$", r"^blocks\.\d\.attn\.qkv", "(?!proj)(q|k|v)+"])
+def test_a_target_may_be_any_regular_expression_for_the_ends_of_paths(target):
+    tuning = Lora(target=target)
+    config.check(tuning)
+    paths = [layer.path for layer in tuning.targets(build("timm/test_vit"))]
+    assert paths == [f"network.blocks.{number}.attn.qkv" for number in range(6)]
+
+
+def test_no_target_reaches_the_head():
+    assert not any("head" in layer.path for layer in Lora(target=".*").targets(build("timm/test_vit")))
+
+
+@pytest.mark.parametrize("tuning", [Lora, LoHa, LoKr])
+@pytest.mark.parametrize("rank", [0, 1025, 10**9])
+def test_ranks_are_bounded(tuning, rank):
+    with pytest.raises(ConfigError, match=f"rank is not allowed: got {rank}; expected a whole number ≥ 1 and ≤ 1024"):
+        config.check(tuning(rank=rank))
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_second_adapter_is_refused():
+    classifier = build("timm/test_vit")
+    Lora().apply(classifier)
+    with pytest.raises(ConfigError, match="has an adapter already: got LORA; expected none; take its merged"):
+        IA3().apply(classifier)
+    IA3().apply(classifier.merged())
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -114,7 +144,7 @@ def test_q_k_and_v_are_each_reached(name, part, training):
                 nn.init.normal_(rows)
         found = classifier(images)
         assert (found - expected).norm() > 1e-3 * expected.norm()
-        torch.testing.assert_close(classifier.merged().eval()(images), found)
+        assert (classifier.merged().eval()(images) - found).norm() <= 1e-6 * found.norm()
 
 
 def test_what_runs_before_the_first_adapted_block_records_nothing():
@@ -143,11 +173,50 @@ def test_dropout_of_an_adapter_acts_in_training_alone():
 
 
 @pytest.mark.parametrize("name", ["timm/test_vit", "timm/test_resnet"])
-def test_of_an_adapter_the_thin_matrices_decay(name):
+@pytest.mark.parametrize(
+    ("tuning", "decayed"),
+    [
+        (Lora(dora=True), {"lora_A", "lora_B"}),
+        (LoHa(), {"hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b"}),
+        (LoKr(rank=1), {"lokr_w1", "lokr_w2_a", "lokr_w2_b"}),
+        (IA3(), set()),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_of_an_adapter_the_factors_of_products_decay(name, tuning, decayed):
     classifier = build(name)
-    Lora(dora=True).apply(classifier)
-    decayed = {key for key, p in classifier.named_parameters() if p.requires_grad and is_weight(key, p)}
-    assert {key.split(".")[-3] for key in decayed if "lora" in key} == {"lora_A", "lora_B"}
+    tuning.apply(classifier)
+    groups = parameter_groups(classifier, lr=1.0, weight_decay=0.1)
+    ids = {id(parameter) for group in groups if group["weight_decay"] > 0 for parameter in group["params"]}
+    names = {key for key, parameter in classifier.named_parameters() if id(parameter) in ids}
+    adapters = {key.removesuffix(".weight").removesuffix(".default").rpartition(".")[2] for key in names}
+    assert adapters - {"fc", "head"} == decayed
+
+
+def test_an_adapter_learns_at_the_rate_of_its_block():
+    classifier = build("timm/test_vit")
+    Lora().apply(classifier)
+    groups = parameter_groups(classifier, lr=1.0, layer_decay=0.5)
+    rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    for key, parameter in classifier.named_parameters():
+        if "lora_" in key:
+            assert rates[id(parameter)] == 0.5 ** (6 - int(key.split(".")[2]))
+
+
+def test_recomputed_blocks_give_an_adapter_the_same_gradients():
+    gradients = []
+    for recompute in (False, True):
+        classifier = build("timm/test_vit", image_size=64, recompute=recompute)
+        nn.init.normal_(classifier.get_submodule(classifier.head_name).weight)
+        torch.manual_seed(1)
+        Lora(dropout=0.5).apply(classifier)
+        for key, weight in classifier.named_parameters():
+            if "lora_B" in key:
+                nn.init.normal_(weight)
+        torch.manual_seed(2)
+        classifier.train()(torch.randn(2, 3, 64, 64)).square().sum().backward()
+        gradients.append([parameter.grad for parameter in classifier.trainable_parameters()])
+    assert all(map(torch.equal, *gradients))
 
 
 def test_dora_refuses_rows_of_zeros():

@@ -17,6 +17,7 @@ from finegrain.models.adapter_folder import load_adapter, save_adapter
 from finegrain.models.classifier import Classifier
 from finegrain.models.config import ModelConfig
 from finegrain.models.weights import load_folder, save_folder
+from finegrain.optim.groups import parameter_groups
 from finegrain.saliency.layer import find_layer
 from finegrain.tuning.last_block import LastBlock
 from finegrain.tuning.prompts import Prompts
@@ -211,7 +212,16 @@ def test_training_goes_on_from_prompts_but_not_from_others(tmp_path):
     with pytest.raises(ConfigError, match=r"other prompts: got .*deep=False.*expected .*deep=True"):
         Prompts(count=COUNT, deep=False).apply(later)
     LastBlock().apply(later)
-    assert not any(value.requires_grad for value in tokens(later))
+    assert [value.requires_grad for value in tokens(later)] == [False] * 5 + [True], "those of the last block"
+
+
+@both
+def test_they_learn_at_the_rate_of_the_block_that_they_enter_with(deep: bool):
+    classifier = build("timm/test_vit", Prompts(count=COUNT, deep=deep))
+    groups = parameter_groups(classifier, lr=1.0, layer_decay=0.5)
+    rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    expected = [0.5 ** (6 - number) for number in range(6 if deep else 1)]
+    assert [rates[id(value)] for value in tokens(classifier)] == expected
 
 
 def test_the_grid_of_patches_is_found_behind_the_prompts():
