@@ -268,8 +268,9 @@ def _panels(
     if explainer.method in CLASSLESS:
         asked = {"whatever the class": a}
     panels: list[list[Panel]] = [[] for _ in pairs]
-    for words, weights in asked.items():
-        for number, heat in enumerate(explainer.maps(images, weights)):
+    maps = explainer.maps(images, torch.stack(list(asked.values())))
+    for words, heats in zip(asked, maps, strict=True):
+        for number, heat in enumerate(heats):
             title = words.format(*(names[index] for index in pairs[number]))
             panels[number].append(Panel(title=title, picture=overlay(seen[number], heat)))
     if explainer.method == "attention":

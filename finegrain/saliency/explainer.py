@@ -1,6 +1,6 @@
 """Maps of what speaks for a class, by Grad-CAM and its family (pytorch-grad-cam) or by attention."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -47,23 +47,26 @@ class Explainer:
         self._layer: Layer | None = None
 
     def maps(self, images: Tensor, weights: Tensor) -> NDArray[np.float32]:
-        """Where each image speaks for Σ_k w_k · logit_k, float32 [B, S, S] in [0, 1].
+        """Where each image speaks for Σ_k w_k · logit_k, float32 [..., B, S, S] in [0, 1].
 
         One class has the weight 1. +1 and −1 ask what speaks for one class and not the other: the gradient of the
         difference of two logits, in which what they share cancels before the map is rectified (Zhang et al.,
-        "Finer-CAM", CVPR 2025); the difference of two maps would compare what was normalised apart.
+        "Finer-CAM", CVPR 2025); the difference of two maps would compare what was normalised apart. However many sums
+        are asked about, the images go through the network once.
 
         Args:
             images: Prepared, float [B, 3, S, S], on the network's device.
-            weights: float [B, K].
+            weights: float [..., B, K].
 
         Raises:
             ConfigError: The network has no grid of features, or no attention where the method needs it.
         """
         with _undisturbed(self._network):
             if self.method in ATTENTION_METHODS:
-                return self._attention_maps(images)
-            return self._class_activation_maps(images, weights)
+                maps = self._attention_maps(images)
+                return np.broadcast_to(maps, (*weights.shape[:-2], *maps.shape))
+            maps = self._class_activation_maps(images, weights.reshape(-1, *weights.shape[-2:]))
+            return maps.reshape(*weights.shape[:-1], *maps.shape[-2:])
 
     def attention(self, images: Tensor) -> Tensor:
         """What the class token looks at, float [B, layers, heads, h, w], each map summing to what it gives patches.
@@ -77,19 +80,26 @@ class Explainer:
         return maps.reshape(*maps.shape[:3], layer.height, layer.width)
 
     def _class_activation_maps(self, images: Tensor, weights: Tensor) -> NDArray[np.float32]:
+        """[Q, B, S, S] for weights [Q, B, K]; the library says how features and gradients make a map."""
         layer = self._find(images)
-        # The graph begins at the layer: nothing before it is recorded, and no weight gets a gradient. What runs after
-        # it reads a copy, as it may write in place (DenseNet's ReLU).
-        with layer.module.register_forward_hook(_begin_graph):
-            cam = _library(self.method)(self._network, [layer.module], reshape_transform=layer.as_grid)
-            copy = layer.module.register_forward_hook(lambda _, __, output: output.clone())
-            try:
-                targets = [_WeightedLogits(row) for row in weights]
-                maps: NDArray[np.float32] = cam(images, targets)
-            finally:
-                copy.remove()
-                cam.activations_and_grads.release()
-        return maps
+        kept: list[Tensor] = []
+
+        def begin_graph(_: nn.Module, __: Any, output: Tensor) -> Tensor:
+            # Nothing before is recorded. What runs after reads a copy, as it may write in place (DenseNet's ReLU).
+            kept.append(output.requires_grad_())
+            return output.clone()
+
+        with layer.module.register_forward_hook(begin_graph):
+            logits = self._network(images)
+        cam, scaled = _library(self.method, self._network)
+        features = layer.as_grid(kept[-1].detach()).cpu().numpy()
+        maps = []
+        for asked in weights:
+            (gradient,) = torch.autograd.grad((logits * asked).sum(), kept[-1], retain_graph=True)
+            gradient = layer.as_grid(gradient).cpu().numpy()
+            heat = np.maximum(cam.get_cam_image(images, layer.module, None, features, gradient, False), 0)
+            maps.append(scaled(scaled(heat, tuple(images.shape[:1:-1]))))
+        return np.stack(maps)
 
     def _attention_maps(self, images: Tensor) -> NDArray[np.float32]:
         layer, weights = self._attend(images)
@@ -126,20 +136,6 @@ class Explainer:
         return self._layer
 
 
-class _WeightedLogits:
-    """What the library asks of one image's logits [K]: a number to be explained."""
-
-    def __init__(self, weights: Tensor) -> None:
-        self._weights = weights
-
-    def __call__(self, logits: Tensor) -> Tensor:
-        return logits @ self._weights
-
-
-def _begin_graph(_: nn.Module, __: Any, output: Tensor) -> None:
-    output.requires_grad_()
-
-
 @contextmanager
 def _undisturbed(network: nn.Module) -> Iterator[None]:
     """Evaluate with no weight recorded, and leave modes and flags as they were."""
@@ -158,11 +154,12 @@ def _undisturbed(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _library(method: Method) -> Any:
-    """The library's class; imported here alone, as it takes seconds."""
+def _library(method: Method, network: nn.Module) -> tuple[Any, Callable[..., NDArray[np.float32]]]:
+    """The library's method, watching no layer, and its scaling to [0, 1]; imported here alone, as it takes seconds."""
     import pytorch_grad_cam as library
+    from pytorch_grad_cam.utils.image import scale_cam_image
 
-    return {
+    cam = {
         "gradcam": library.GradCAM,
         "gradcam++": library.GradCAMPlusPlus,
         "xgradcam": library.XGradCAM,
@@ -170,3 +167,4 @@ def _library(method: Method) -> Any:
         "layercam": library.LayerCAM,
         "eigencam": library.EigenCAM,
     }[method]
+    return cam(network, []), scale_cam_image

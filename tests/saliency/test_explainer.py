@@ -74,6 +74,22 @@ def test_the_difference_of_two_classes_leaves_out_what_they_share():
     assert rather[30, 30] == 0
 
 
+@pytest.mark.parametrize("method", ["hirescam", "eigencam", "rollout"])
+def test_questions_asked_together_get_the_same_answers(method: Method):
+    model = build("timm/test_vit")
+    images, one_hot = torch.randn(2, 3, 64, 64), torch.eye(5)
+    asked = torch.stack([one_hot[[0, 1]], one_hot[[2, 3]], one_hot[[0, 1]] - one_hot[[2, 3]]])
+    passes: list[object] = []
+    explain = explainer(model, method)
+    explain.maps(images, asked[0])  # finds the layer
+    with model.network.register_forward_hook(lambda *_: passes.append(1)):
+        together = explain.maps(images, asked)
+    assert len(passes) == 1
+    assert together.shape == (3, 2, 64, 64)
+    for maps, weights in zip(together, asked, strict=True):
+        np.testing.assert_allclose(maps, explain.maps(images, weights), atol=1e-5)
+
+
 @pytest.mark.parametrize(("name", "size"), [("timm/test_resnet", 224), ("timm/test_vit", 128)])
 def test_gradcam_is_the_textbook_one(name: str, size: int):
     model = build(name, size).eval()
@@ -99,6 +115,12 @@ def test_gradcam_is_the_textbook_one(name: str, size: int):
         ("torchvision/swin_t", "gradcam"),
         ("timm/swin_tiny_patch4_window7_224", "layercam"),
         ("torchvision/densenet121", "hirescam"),
+        ("timm/test_convnext", "hirescam"),
+        ("timm/test_efficientnet", "gradcam++"),
+        ("timm/mobilenetv3_small_050", "xgradcam"),
+        ("timm/regnetx_002", "hirescam"),
+        ("timm/deit_tiny_patch16_224", "hirescam"),
+        ("timm/vit_tiny_r_s16_p8_224", "gradcam"),
     ],
 )
 def test_other_families_give_maps(name: str, method: Method):
