@@ -63,6 +63,15 @@ class Task:
     rivals: NDArray[np.int64]
     """The class that each image is told apart from."""
 
+    def every(self, step: int) -> "Task":
+        """The first of each `step` images."""
+        return Task(
+            pixels=self.pixels[::step],
+            truth=self.truth[::step],
+            labels=self.labels[::step],
+            rivals=self.rivals[::step],
+        )
+
     def weights(self, num_classes: int, *, rather: bool) -> Tensor:
         """Of the logits: the true class's, less the rival's if `rather`."""
         one_hot = np.eye(num_classes, dtype=np.float32)
@@ -95,7 +104,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("words", nargs="+", metavar="WORD", help="directories of runs, and KEY=VALUE for the config")
     parser.add_argument("--config", required=True, help="of the runs; its data are drawn birds, or have boxes")
     parser.add_argument("--images", type=int, default=320, help="test images at most, evenly drawn")
-    parser.add_argument("--curves", type=int, default=10**6, help="of them at most, for deletion and insertion")
+    parser.add_argument(
+        "--curves", type=int, default=10**6, help="of these, for deletion, insertion and sanity: costly"
+    )
     return parser.parse_intermixed_args(argv)
 
 
@@ -156,21 +167,22 @@ def boxes(sample: Sample, rival: int, table: Table) -> Sequence[Box]:
 
 def report(model: Classifier, task: Task, *, name: str, curves: int) -> None:
     """Print a row for each baseline and method."""
+    step = -(-len(task.labels) // curves) if curves else 0
     side, rng = task.pixels.shape[-1], np.random.default_rng(SEED)
     rows, columns = np.mgrid[:side, :side] - (side - 1) / 2
     centre = np.exp(-(rows**2 + columns**2) / (2 * (side / 6) ** 2)).astype(np.float32)
     noise = [zoom(rng.random((7, 7), np.float32), side / 7, order=1) for _ in task.labels]
     baselines = {"centre": np.repeat(centre[None], len(task.labels), axis=0), "random": np.stack(noise)}
     for method, maps in baselines.items():
-        line(name, method, task, rather=maps, alone=maps, model=model, curves=curves)
+        line(name, method, task, rather=maps, alone=maps, model=model, step=step)
     random = blank(model)
     for method in get_args(Method):
         try:
             alone, rather = all_maps(model, task, method)
         except ConfigError:
             continue  # attention where there is none
-        untrained, _ = all_maps(random, task, method)
-        line(name, method, task, rather=rather, alone=alone, model=model, untrained=untrained, curves=curves)
+        untrained = all_maps(random, task.every(step), method)[0] if step else None
+        line(name, method, task, rather=rather, alone=alone, model=model, untrained=untrained, step=step)
 
 
 def blank(model: Classifier) -> Classifier:
@@ -203,19 +215,22 @@ def line(
     alone: Maps,
     model: Classifier,
     untrained: Maps | None = None,
-    curves: int = 10**6,
+    step: int = 1,
 ) -> None:
-    """Measure and print a row of the table."""
+    """Measure and print a row of the table; what is costly, of the first of each `step` images, or not."""
     points = [rate(list(map(points_inside, maps, task.truth))) for maps in (rather, alone)]
     energy = mean(list(map(energy_inside, rather, task.truth)), task.labels, scale=100)
-    sanity = "–"
+    deletion = insertion = sanity = "–"
+    if step:
+        few, alone = task.every(step), alone[::step]
+        deletion, insertion = perturbed(model, few, alone)
     if untrained is not None:
-        sanity = mean(list(map(rank_correlation, alone, untrained)), task.labels, digits=2)
-    cells = [name, method, *points, energy, *perturbed(model, task, alone, limit=curves), sanity]
+        sanity = mean(list(map(rank_correlation, alone, untrained)), few.labels, digits=2)
+    cells = [name, method, *points, energy, deletion, insertion, sanity]
     print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def perturbed(model: Classifier, task: Task, maps: Maps, *, limit: int) -> tuple[str, str]:
+def perturbed(model: Classifier, task: Task, maps: Maps) -> tuple[str, str]:
     """Deletion to the mean colour, and insertion into the blurred image."""
 
     def probability(label: int) -> Callable[[NDArray[np.float32]], NDArray[np.float64]]:
@@ -226,14 +241,12 @@ def perturbed(model: Classifier, task: Task, maps: Maps, *, limit: int) -> tuple
         return score
 
     deletion, insertion = [], []
-    chosen = slice(None, None, max(len(maps) // limit, 1))
-    labels = task.labels[chosen][:limit]
-    for image, heat, label in zip(task.pixels.numpy()[chosen], maps[chosen], labels, strict=False):
+    for image, heat, label in zip(task.pixels.numpy(), maps, task.labels, strict=True):
         score = probability(int(label))
         blurred = gaussian_filter(image, sigma=(0, image.shape[1] / 10, image.shape[1] / 10))
         deletion.append(perturbation_area(score, image, np.zeros_like(image), heat, steps=STEPS))
         insertion.append(perturbation_area(score, blurred, image, heat, steps=STEPS))
-    return mean(deletion, labels, digits=3), mean(insertion, labels, digits=3)
+    return mean(deletion, task.labels, digits=3), mean(insertion, task.labels, digits=3)
 
 
 def rate(hits: Sequence[bool]) -> str:

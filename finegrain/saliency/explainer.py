@@ -1,7 +1,7 @@
 """Maps of what speaks for a class, by Grad-CAM and its family (pytorch-grad-cam) or by attention."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from finegrain.errors import ConfigError, fault
 from finegrain.saliency.attention import class_attention, recorded_attention, rollout
-from finegrain.saliency.layer import Layer, find_layer
+from finegrain.saliency.layer import Layer, find_layers
 
 Method = Literal["gradcam", "gradcam++", "xgradcam", "hirescam", "layercam", "eigencam", "rollout", "attention"]
 """
@@ -44,7 +44,7 @@ class Explainer:
         self._network = network
         self._head = head
         self._attentions = attentions
-        self._layer: Layer | None = None
+        self._layers: tuple[Layer, ...] = ()
 
     def maps(self, images: Tensor, weights: Tensor) -> NDArray[np.float32]:
         """Where each image speaks for Σ_k w_k · logit_k, float32 [..., B, S, S] in [0, 1].
@@ -80,25 +80,30 @@ class Explainer:
         return maps.reshape(*maps.shape[:3], layer.height, layer.width)
 
     def _class_activation_maps(self, images: Tensor, weights: Tensor) -> NDArray[np.float32]:
-        """[Q, B, S, S] for weights [Q, B, K]; the library says how features and gradients make a map."""
-        layer = self._find(images)
-        kept: list[Tensor] = []
+        """[Q, B, S, S] for weights [Q, B, K]; features and gradients make heat by the library, added up over layers."""
+        layers = self._find(images)[-1 if self.method in CLASSLESS else 0 :]
+        kept: dict[nn.Module, Tensor] = {}
 
-        def begin_graph(_: nn.Module, __: Any, output: Tensor) -> Tensor:
-            # Nothing before is recorded. What runs after reads a copy, as it may write in place (DenseNet's ReLU).
-            kept.append(output.requires_grad_())
+        def keep(module: nn.Module, _: Any, output: Tensor) -> Tensor:
+            # The graph begins at the first. What runs after reads a copy, as it may write in place (DenseNet's ReLU).
+            kept[module] = output.requires_grad_()
             return output.clone()
 
-        with layer.module.register_forward_hook(begin_graph):
+        with ExitStack() as stack:
+            for layer in layers:
+                stack.enter_context(layer.module.register_forward_hook(keep))
             logits = self._network(images)
         cam, scaled = _library(self.method, self._network)
-        features = layer.as_grid(kept[-1].detach()).cpu().numpy()
+        outputs = [kept[layer.module] for layer in layers]
+        features = [_array(layer, output.detach()) for layer, output in zip(layers, outputs, strict=True)]
         maps = []
         for asked in weights:
-            (gradient,) = torch.autograd.grad((logits * asked).sum(), kept[-1], retain_graph=True)
-            gradient = layer.as_grid(gradient).cpu().numpy()
-            heat = np.maximum(cam.get_cam_image(images, layer.module, None, features, gradient, False), 0)
-            maps.append(scaled(scaled(heat, tuple(images.shape[:1:-1]))))
+            gradients = torch.autograd.grad((logits * asked).sum(), outputs, retain_graph=True)
+            heat = sum(
+                cam.get_cam_image(images, layer.module, None, values, _array(layer, gradient), False)
+                for layer, values, gradient in zip(layers, features, gradients, strict=True)
+            )
+            maps.append(scaled(scaled(np.maximum(heat, 0), tuple(images.shape[:1:-1]))))
         return np.stack(maps)
 
     def _attention_maps(self, images: Tensor) -> NDArray[np.float32]:
@@ -115,7 +120,7 @@ class Explainer:
 
     @torch.no_grad()
     def _attend(self, images: Tensor) -> tuple[Layer, list[Tensor]]:
-        layer = self._find(images)
+        layer = self._find(images)[-1]
         with recorded_attention(self._attentions if layer.arrangement == "tokens" else ()) as weights:
             self._network(images)
         tokens = layer.prefix + layer.height * layer.width
@@ -130,10 +135,16 @@ class Explainer:
             )
         return layer, weights
 
-    def _find(self, images: Tensor) -> Layer:
-        if self._layer is None:
-            self._layer = find_layer(self._network, images, head=self._head, attentions=self._attentions)
-        return self._layer
+    def _find(self, images: Tensor) -> tuple[Layer, ...]:
+        if not self._layers:
+            self._layers = find_layers(self._network, images, head=self._head, attentions=self._attentions)
+        return self._layers
+
+
+def _array(layer: Layer, output: Tensor) -> NDArray[np.float32]:
+    """What a layer gives, or its gradient, as the library wants it: [B, C, h, w]."""
+    values: NDArray[np.float32] = layer.as_grid(output).float().cpu().numpy()
+    return values
 
 
 @contextmanager

@@ -96,13 +96,18 @@ def test_gradcam_is_the_textbook_one(name: str, size: int):
     images, weights = torch.randn(2, 3, size, size), torch.eye(5)[[1, 3]]
     maps = explainer(model).maps(images, weights)
     tokens = name == "timm/test_vit"
-    layer = model.network.blocks[-1].norm1 if tokens else model.network.layer4
+    layers = [block.norm1 for block in model.network.blocks[-2:]] if tokens else [model.network.layer4]
     kept: list[torch.Tensor] = []
-    with layer.register_forward_hook(lambda _, __, output: kept.append(output)):
-        logits = model(images)
-    (gradient,) = torch.autograd.grad((logits * weights).sum(), kept[0])
-    grids = [t[:, 1:].transpose(1, 2).unflatten(2, (8, 8)) if tokens else t for t in (kept[0].detach(), gradient)]
-    heat = (grids[1].mean(dim=(2, 3), keepdim=True) * grids[0]).sum(dim=1).clamp(min=0)
+    hooks = [layer.register_forward_hook(lambda _, __, output: kept.append(output)) for layer in layers]
+    logits = model(images)
+    for hook in hooks:
+        hook.remove()
+    heats = []
+    for features, gradient in zip(kept, torch.autograd.grad((logits * weights).sum(), kept), strict=True):
+        if tokens:
+            features, gradient = (t[:, 1:].transpose(1, 2).unflatten(2, (8, 8)) for t in (features, gradient))
+        heats.append((gradient.mean(dim=(2, 3), keepdim=True) * features.detach()).sum(dim=1))
+    heat = sum(heats).clamp(min=0)
     heat = functional.interpolate(heat[:, None], size=(size, size), mode="bilinear")[:, 0]
     low, high = heat.amin(dim=(1, 2), keepdim=True), heat.amax(dim=(1, 2), keepdim=True)
     np.testing.assert_allclose(maps, ((heat - low) / (high - low).clamp(min=1e-12)).numpy(), atol=2e-3)

@@ -1,24 +1,27 @@
 """Where a network is explained: found by watching it run, the same for every library."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from finegrain.errors import ConfigError
 from finegrain.models.config import ModelConfig
-from finegrain.saliency.layer import Layer, find_layer
+from finegrain.saliency.layer import Layer, find_layers
 
 
-def found(name: str, size: int) -> tuple[str, Layer]:
+def found(name: str, size: int) -> tuple[list[str], tuple[Layer, ...]]:
     with torch.device("meta"):  # shapes are all that counts
         model = ModelConfig(name=name, image_size=size).build(num_classes=5).eval()
-        layer = find_layer(
+        layers = find_layers(
             model.network,
             torch.zeros(1, 3, size, size),
             head=model.get_submodule(model.head_name),
             attentions=[model.get_submodule(path) for path in model.attention_modules()],
         )
-    return next(path for path, module in model.network.named_modules() if module is layer.module), layer
+    paths = {module: path for path, module in model.network.named_modules()}
+    return [paths[layer.module] for layer in layers], layers
 
 
 @pytest.mark.parametrize(
@@ -66,9 +69,21 @@ def found(name: str, size: int) -> tuple[str, Layer]:
     ],
 )
 def test_no_layer_has_to_be_named(name: str, size: int, path: str, arrangement: str, side: int, prefix: int):
-    where, layer = found(name, size)
-    assert (where, layer.arrangement, layer.height, layer.width) == (path, arrangement, side, side)
+    paths, layers = found(name, size)
+    layer = layers[-1]
+    assert (paths[-1], layer.arrangement, layer.height, layer.width) == (path, arrangement, side, side)
     assert layer.prefix == prefix
+    assert all(replace(other, module=layer.module) == layer for other in layers)
+    assert arrangement == "tokens" or len(layers) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [("timm/test_vit", (4, 5)), ("timm/vit_tiny_patch16_224", (8, 9, 10, 11)), ("timm/cait_xxs24_224", (1,))],
+)
+def test_the_last_third_of_the_attentions_counts(name: str, blocks: tuple[int, ...]):
+    where = "blocks_token_only" if "cait" in name else "blocks"
+    assert found(name, 64)[0] == [f"{where}.{number}.norm1" for number in blocks]
 
 
 def test_tokens_and_channels_become_a_grid_in_reading_order():
@@ -80,8 +95,13 @@ def test_tokens_and_channels_become_a_grid_in_reading_order():
     assert layer.as_grid(values.view(1, 2, 3, 1)).tolist() == [[values.view(2, 3).tolist()]]
 
 
+def test_tokens_that_fill_no_grid_are_refused():
+    with pytest.raises(ConfigError, match=r"TNT cannot be explained: got 197 tokens.*choose a CNN, ViT or Swin"):
+        found("timm/tnt_s_patch16_224", 224)
+
+
 def test_a_network_without_a_grid_is_refused():
     network = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.Linear(4, 2))
     with pytest.raises(ConfigError, match=r"Sequential cannot be explained.*choose a CNN, ViT or Swin"):
-        find_layer(network, torch.zeros(1, 3, 2, 2), head=network[2], attentions=())
+        find_layers(network, torch.zeros(1, 3, 2, 2), head=network[2], attentions=())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in network.modules())
