@@ -1,4 +1,4 @@
-"""Whether maps point at what tells species apart: methods × trained models, where the truth is known.
+"""Whether maps point at what tells species apart: a Markdown table of methods × trained models, where truth is known.
 
     python benchmarks/explanations.py --config configs/quickstart.py RUN RUN ... [KEY=VALUE ...]      # drawn birds
     python benchmarks/explanations.py --config configs/cub_resnet50.py RUN ... data.root=ROOT         # CUB, with boxes
@@ -42,11 +42,13 @@ from finegrain.models.architecture import find_architecture
 from finegrain.models.backbone import build_classifier
 from finegrain.models.classifier import Classifier
 from finegrain.models.weights import load_folder
-from finegrain.saliency.explainer import CLASSLESS, Explainer, Method
+from finegrain.saliency.explainer import Explainer, Method
 from finegrain.storage import RunDirectory
 
 BATCH, STEPS, SEED = 32, 16, 0
 Maps = NDArray[np.float32]
+COLUMNS = ("model", "method", "points, %", "for the class, %", "energy, %", "deletion", "insertion", "sanity")
+HEADER = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,41 +63,59 @@ class Task:
     rivals: NDArray[np.int64]
     """The class that each image is told apart from."""
 
+    def every(self, step: int) -> "Task":
+        """The first of each `step` images."""
+        return Task(
+            pixels=self.pixels[::step],
+            truth=self.truth[::step],
+            labels=self.labels[::step],
+            rivals=self.rivals[::step],
+        )
+
     def weights(self, num_classes: int, *, rather: bool) -> Tensor:
         """Of the logits: the true class's, less the rival's if `rather`."""
         one_hot = np.eye(num_classes, dtype=np.float32)
         return torch.from_numpy(one_hot[self.labels] - (one_hot[self.rivals] if rather else 0))
 
 
-def main() -> None:
-    """Print a table for each run."""
-    options = parse()
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table, and below it what its figures rest on."""
+    options = parse(argv)
     torch.set_num_threads(1)
     recipe = config.load(options.config)
     config.override(recipe, [word for word in options.words if "=" in word])
     table = recipe.data.table()
-    print("model, method: points % (95 %) | for the class | energy % | deletion | insertion | sanity")
+    notes = []
+    print(HEADER)
     for run in (Path(word) for word in options.words if "=" not in word):
         folder = RunDirectory(run, resume=True).newest("best")
         model, names = load_folder(folder)
         if names != table.class_names:
             raise SystemExit(f"{run}: its classes are not those of the images")
-        report(model.eval(), make_task(model, table, options.images), name=run.name)
+        task = make_task(model.eval(), table, options.images)
+        notes.append(f"{run.name} ({model.architecture}): {note(model, task)}")
+        report(model, task, name=run.name, curves=options.curves)
+    print("\n" + "\n".join(notes))
 
 
-def parse() -> argparse.Namespace:
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="+", metavar="WORD", help="directories of runs, and KEY=VALUE for the config")
     parser.add_argument("--config", required=True, help="of the runs; its data are drawn birds, or have boxes")
     parser.add_argument("--images", type=int, default=320, help="test images at most, evenly drawn")
-    return parser.parse_intermixed_args()
+    parser.add_argument(
+        "--curves", type=int, default=10**6, help="of these, for deletion, insertion and sanity: costly"
+    )
+    return parser.parse_intermixed_args(argv)
 
 
 def make_task(model: Classifier, table: Table, limit: int) -> Task:
     """The test images with their truth, for the rivals that `model` chooses."""
     samples = [sample for sample in table.samples if sample.split == "test"]
     samples = samples[:: max(len(samples) // limit, 1)][:limit]
+    if getattr(table.source, "box_margin", None) is not None:
+        raise SystemExit("these images are cropped to their boxes: set data.box_margin=none")
     if not isinstance(table.source, DrawnSource) and not all(sample.box for sample in samples):
         raise SystemExit("these images have no boxes: name drawn birds, or a dataset in CUB's layout")
     transform = eval_transform(model.preprocessing)
@@ -111,8 +131,17 @@ def make_task(model: Classifier, table: Table, limit: int) -> Task:
         if truth.any():
             seen.append(view), kept.append(sample.label), truths.append(truth), rivals.append(rival)
     pixels = normalize(torch.from_numpy(np.stack(seen)).permute(0, 3, 1, 2), model.preprocessing)
-    print(f"{len(kept)} of {len(samples)} images; the truth takes {100 * np.mean(truths):.1f} % of an image")
     return Task(pixels=pixels, truth=np.stack(truths), labels=np.array(kept), rivals=np.array(rivals))
+
+
+def note(model: Classifier, task: Task) -> str:
+    """What the figures rest on."""
+    with torch.inference_mode():
+        answers = torch.cat([model(images).argmax(dim=1) for images in task.pixels.split(BATCH)]).numpy()
+    return (
+        f"{len(answers)} images, {100 * np.mean(answers == task.labels):.1f} % of which it names rightly; "
+        f"the truth takes {100 * task.truth.mean():.1f} % of an image"
+    )
 
 
 def choose_rival(model: Classifier, view: NDArray[np.uint8], sample: Sample, table: Table) -> int:
@@ -136,24 +165,24 @@ def boxes(sample: Sample, rival: int, table: Table) -> Sequence[Box]:
     return [visible[part] for part in distinguishing_parts(parse_path(sample.path)[0], other) if part in visible]
 
 
-def report(model: Classifier, task: Task, *, name: str) -> None:
-    """Print a line for each method and baseline."""
+def report(model: Classifier, task: Task, *, name: str, curves: int) -> None:
+    """Print a row for each baseline and method."""
+    step = -(-len(task.labels) // curves) if curves else 0
     side, rng = task.pixels.shape[-1], np.random.default_rng(SEED)
     rows, columns = np.mgrid[:side, :side] - (side - 1) / 2
     centre = np.exp(-(rows**2 + columns**2) / (2 * (side / 6) ** 2)).astype(np.float32)
     noise = [zoom(rng.random((7, 7), np.float32), side / 7, order=1) for _ in task.labels]
     baselines = {"centre": np.repeat(centre[None], len(task.labels), axis=0), "random": np.stack(noise)}
     for method, maps in baselines.items():
-        line(name, method, task, rather=maps, alone=maps, model=model)
+        line(name, method, task, rather=maps, alone=maps, model=model, step=step)
     random = blank(model)
     for method in get_args(Method):
         try:
-            alone = all_maps(model, task, method, rather=False)
+            alone, rather = all_maps(model, task, method)
         except ConfigError:
             continue  # attention where there is none
-        rather = alone if method in CLASSLESS else all_maps(model, task, method, rather=True)
-        untrained = all_maps(random, task, method, rather=False)
-        line(name, method, task, rather=rather, alone=alone, model=model, untrained=untrained)
+        untrained = all_maps(random, task.every(step), method)[0] if step else None
+        line(name, method, task, rather=rather, alone=alone, model=model, untrained=untrained, step=step)
 
 
 def blank(model: Classifier) -> Classifier:
@@ -167,24 +196,36 @@ def blank(model: Classifier) -> Classifier:
     ).eval()
 
 
-def all_maps(model: Classifier, task: Task, method: Method, *, rather: bool) -> Maps:
-    """[N, S, S]."""
+def all_maps(model: Classifier, task: Task, method: Method) -> Maps:
+    """[2, N, S, S]: of the true class, and of it rather than the rival."""
     explainer = Explainer.of(model, method=method)
-    batches = zip(task.pixels.split(BATCH), task.weights(model.num_classes, rather=rather).split(BATCH), strict=True)
-    return np.concatenate([explainer.maps(*batch) for batch in tqdm(list(batches), method, leave=False, disable=None)])
+    asked = torch.stack([task.weights(model.num_classes, rather=rather) for rather in (False, True)])
+    batches = tqdm(list(zip(task.pixels.split(BATCH), asked.split(BATCH, dim=1), strict=True)), method, leave=False)
+    return np.concatenate([explainer.maps(*batch) for batch in batches], axis=1)
 
 
 def line(
-    name: str, method: str, task: Task, *, rather: Maps, alone: Maps, model: Classifier, untrained: Maps | None = None
+    name: str,
+    method: str,
+    task: Task,
+    *,
+    rather: Maps,
+    alone: Maps,
+    model: Classifier,
+    untrained: Maps | None = None,
+    step: int = 1,
 ) -> None:
-    """Measure and print."""
+    """Measure and print a row of the table; what is costly, of the first of each `step` images, or not."""
     points = [rate(list(map(points_inside, maps, task.truth))) for maps in (rather, alone)]
     energy = mean(list(map(energy_inside, rather, task.truth)), task.labels, scale=100)
-    deletion, insertion = perturbed(model, task, alone)
-    sanity = "–"
+    deletion = insertion = sanity = "–"
+    if step:
+        few, alone = task.every(step), alone[::step]
+        deletion, insertion = perturbed(model, few, alone)
     if untrained is not None:
-        sanity = mean(list(map(rank_correlation, alone, untrained)), task.labels, digits=2)
-    print(f"{name}, {method}: {points[0]} | {points[1]} | {energy} | {deletion} | {insertion} | {sanity}", flush=True)
+        sanity = mean(list(map(rank_correlation, alone, untrained)), few.labels, digits=2)
+    cells = [name, method, *points, energy, deletion, insertion, sanity]
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def perturbed(model: Classifier, task: Task, maps: Maps) -> tuple[str, str]:

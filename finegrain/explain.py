@@ -1,6 +1,7 @@
 """The command `explain`: maps of what speaks for a class, for a run's best model, on a page of their own."""
 
 import csv
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from finegrain.config import Count
-from finegrain.data.base import Sample, Source, Table
+from finegrain.data.base import DataConfig, Sample, Source, Table
 from finegrain.data.image import read_image
 from finegrain.data.inputs import find_images
 from finegrain.engine.checkpoint import read_json
@@ -27,6 +28,7 @@ from finegrain.saliency.explainer import CLASSLESS, Explainer, Method
 from finegrain.saliency.view import PlainView, plain_view
 from finegrain.storage import RunDirectory
 
+logger = logging.getLogger(__name__)
 GALLERY = Path("gen")
 """Under it the pictures lie, by recipe, run and method."""
 _PREDICTIONS = "predictions.csv"
@@ -97,7 +99,7 @@ def explain(recipe: Recipe, request: Request, *, directory: RunDirectory) -> str
         table = recipe.data.table()
         model = best_model(directory, class_names=table.class_names, runtime=runtime, trust=recipe.model.trust)
         compared = [_class_index(name, table.class_names) for name in request.compare]
-        chosen, photographs = _choose(request, table, run=directory.path, max_pixels=recipe.data.max_pixels)
+        chosen, photographs = _choose(request, table, recipe.data, run=directory.path)
         found = explain_all(
             photographs,
             model,
@@ -162,19 +164,27 @@ def explain_all(
     )
 
 
-def read_photographs(files: Sequence[Path], *, max_pixels: int) -> list[Photograph]:
-    """Images of which nothing is known; raises DataError where one cannot be read."""
-    return [
-        Photograph(path=str(file), label=None, pixels=read_image(file, max_pixels=max_pixels).pixels)
-        for file in files
-    ]  # fmt: skip
+def read_photographs(files: Sequence[Path], *, max_pixels: int, drop: bool = False) -> list[Photograph]:
+    """Images of which nothing is known; raises DataError where one cannot be read, unless such files are to `drop`."""
+    photographs = []
+    for file in files:
+        try:
+            pixels = read_image(file, max_pixels=max_pixels).pixels
+        except DataError as error:
+            if not drop:
+                raise
+            logger.warning("left out: %s", error)
+        else:
+            photographs.append(Photograph(path=str(file), label=None, pixels=pixels))
+    return photographs
 
 
-def _choose(request: Request, table: Table, *, run: Path, max_pixels: int) -> tuple[str, Sequence[Photograph]]:
+def _choose(request: Request, table: Table, data: DataConfig, *, run: Path) -> tuple[str, Sequence[Photograph]]:
     """Which images these are, in a sentence, and the images."""
     if request.images is not None:
         files = find_images(request.images)[: request.count]
-        return f"Images of {request.images}.", read_photographs(files, max_pixels=max_pixels)
+        drop = data.on_bad == "drop"
+        return f"Images of {request.images}.", read_photographs(files, max_pixels=data.max_pixels, drop=drop)
     wanted = None if request.class_name is None else _class_index(request.class_name, table.class_names)
     samples = _test_samples(run / _PREDICTIONS, table, label=wanted)[: request.count]
     if not samples:
@@ -266,8 +276,9 @@ def _panels(
     if explainer.method in CLASSLESS:
         asked = {"whatever the class": a}
     panels: list[list[Panel]] = [[] for _ in pairs]
-    for words, weights in asked.items():
-        for number, heat in enumerate(explainer.maps(view.images, weights)):
+    maps = explainer.maps(view.images, torch.stack(list(asked.values())))
+    for words, heats in zip(asked, maps, strict=True):
+        for number, heat in enumerate(heats):
             title = words.format(*(names[index] for index in pairs[number]))
             panels[number].append(Panel(title=title, picture=overlay(view.pixels[number], heat)))
     if explainer.method == "attention":

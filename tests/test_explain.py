@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,34 @@ def test_what_cannot_be_explained_is_one_message(go, home: Path, words: list[str
         go(*words)
     assert part in str(refused.value)
     assert sorted(home.rglob("*")) == before
+
+
+def test_bad_files_are_dropped_when_asked(go, home: Path):
+    (home / "mixed").mkdir()
+    Image.new("RGB", (40, 40)).save(home / "mixed" / "a.png")
+    (home / "mixed" / "b.jpg").write_bytes(b"\xff\xd8\xff damaged")
+    with pytest.raises(FinegrainError, match=r"b\.jpg cannot be read as an image.*data\.on_bad=drop"):
+        go("images=mixed")
+    said, page, _ = go("images=mixed", "data.on_bad=drop")
+    assert "1 images explained" in said
+    assert "b.jpg" not in page
+
+
+def test_a_run_without_a_best_model_or_predictions_is_refused(go, home: Path):
+    (home / "begun").mkdir()
+    with pytest.raises(FinegrainError, match=r"begun has no best model.*train first"):
+        go(run="begun")
+    shutil.copytree(home / "run" / "checkpoints", home / "unfinished" / "checkpoints")
+    with pytest.raises(FinegrainError, match=r"there is no .*predictions\.csv.*name images: images=FOLDER"):
+        go(run="unfinished")
+
+
+def test_a_run_of_other_classes_is_refused(go, home: Path):
+    shutil.copytree(home / "images", home / "others")
+    for split in ("train", "val", "test"):
+        (home / "others" / split / "crane").rename(home / "others" / split / "dodo")
+    with pytest.raises(FinegrainError, match=r"classes are not the model's.*got 'dodo'.*expected 'crane'"):
+        go(f"data.root={home / 'others'}", "images=others")
 
 
 def test_a_run_that_is_not_there_is_not_made(go, home: Path):

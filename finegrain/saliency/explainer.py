@@ -1,7 +1,7 @@
 """Maps of what speaks for a class, by Grad-CAM and its family (pytorch-grad-cam) or by attention."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch.nn import functional
 from finegrain.errors import ConfigError, fault
 from finegrain.models.classifier import Classifier
 from finegrain.saliency.attention import class_attention, recorded_attention, rollout
-from finegrain.saliency.layer import Layer, find_layer
+from finegrain.saliency.layer import Layer, find_layers
 
 Method = Literal["gradcam", "gradcam++", "xgradcam", "hirescam", "layercam", "eigencam", "rollout", "attention"]
 """
@@ -45,7 +45,7 @@ class Explainer:
         self._network = network
         self._head = head
         self._attentions = attentions
-        self._layer: Layer | None = None
+        self._layers: tuple[Layer, ...] = ()
 
     @classmethod
     def of(cls, model: Classifier, *, method: Method) -> "Explainer":
@@ -58,15 +58,16 @@ class Explainer:
         )
 
     def maps(self, images: Tensor, weights: Tensor) -> NDArray[np.float32]:
-        """Where each image speaks for Σ_k w_k · logit_k, float32 [B, S, S] in [0, 1].
+        """Where each image speaks for Σ_k w_k · logit_k, float32 [..., B, S, S] in [0, 1].
 
         One class has the weight 1. +1 and −1 ask what speaks for one class and not the other: the gradient of the
         difference of two logits, in which what they share cancels before the map is rectified (Zhang et al.,
-        "Finer-CAM", CVPR 2025); the difference of two maps would compare what was normalised apart.
+        "Finer-CAM", CVPR 2025); the difference of two maps would compare what was normalised apart. However many sums
+        are asked about, the images go through the network once.
 
         Args:
             images: Prepared, float [B, 3, S, S], on the network's device.
-            weights: float [B, K].
+            weights: float [..., B, K].
 
         Raises:
             ConfigError: The network has no grid of features, none that the logits depend on, or no attention where the
@@ -74,8 +75,10 @@ class Explainer:
         """
         with _undisturbed(self._network):
             if self.method in ATTENTION_METHODS:
-                return self._attention_maps(images)
-            return self._class_activation_maps(images, weights)
+                maps = self._attention_maps(images)
+                return np.broadcast_to(maps, (*weights.shape[:-2], *maps.shape))
+            maps = self._class_activation_maps(images, weights.reshape(-1, *weights.shape[-2:]))
+            return maps.reshape(*weights.shape[:-1], *maps.shape[-2:])
 
     def attention(self, images: Tensor) -> Tensor:
         """What the class token looks at, float [B, layers, heads, h, w], each map summing to what it gives patches.
@@ -89,19 +92,35 @@ class Explainer:
         return maps.reshape(*maps.shape[:3], layer.height, layer.width)
 
     def _class_activation_maps(self, images: Tensor, weights: Tensor) -> NDArray[np.float32]:
-        layer = self._find(images)
-        # The graph begins at the layer: nothing before it is recorded, and no weight gets a gradient. What runs after
-        # it reads a copy, as it may write in place (DenseNet's ReLU).
-        with layer.module.register_forward_hook(_begin_graph):
-            cam = _library(self.method)(self._network, [layer.module], reshape_transform=layer.as_grid)
-            copy = layer.module.register_forward_hook(lambda _, __, output: output.clone())
-            try:
-                targets = [_WeightedLogits(row) for row in weights]
-                maps: NDArray[np.float32] = cam(images, targets)
-            finally:
-                copy.remove()
-                cam.activations_and_grads.release()
-        return maps
+        """[Q, B, S, S] for weights [Q, B, K]; features and gradients make heat by the library, added up over layers."""
+        layers = self._find(images)[-1 if self.method in CLASSLESS else 0 :]
+        kept: dict[nn.Module, Tensor] = {}
+
+        def keep(module: nn.Module, _: Any, output: Tensor) -> Tensor:
+            # The graph begins at the first. What runs after reads a copy, as it may write in place (DenseNet's ReLU).
+            kept[module] = output.requires_grad_()
+            return output.clone()
+
+        with ExitStack() as stack:
+            for layer in layers:
+                stack.enter_context(layer.module.register_forward_hook(keep))
+            logits = self._network(images)
+        if not logits.requires_grad:  # the layer is on a side branch, as NTS-Net's proposals are
+            what, got = "the network cannot be explained", "logits that no gradient links to its last grid of features"
+            expected, remedy = "a network in one line, such as a CNN, ViT or Swin", "choose another model"
+            raise ConfigError(fault(what, got=got, expected=expected, remedy=remedy))
+        cam, scaled = _library(self.method, self._network)
+        outputs = [kept[layer.module] for layer in layers]
+        features = [_array(layer, output.detach()) for layer, output in zip(layers, outputs, strict=True)]
+        maps = []
+        for asked in weights:
+            gradients = torch.autograd.grad((logits * asked).sum(), outputs, retain_graph=True)
+            heat = sum(
+                cam.get_cam_image(images, layer.module, None, values, _array(layer, gradient), False)
+                for layer, values, gradient in zip(layers, features, gradients, strict=True)
+            )
+            maps.append(scaled(scaled(np.maximum(heat, 0), tuple(images.shape[:1:-1]))))
+        return np.stack(maps)
 
     def _attention_maps(self, images: Tensor) -> NDArray[np.float32]:
         layer, weights = self._attend(images)
@@ -117,7 +136,7 @@ class Explainer:
 
     @torch.no_grad()
     def _attend(self, images: Tensor) -> tuple[Layer, list[Tensor]]:
-        layer = self._find(images)
+        layer = self._find(images)[-1]
         with recorded_attention(self._attentions if layer.arrangement == "tokens" else ()) as weights:
             self._network(images)
         tokens = layer.prefix + layer.height * layer.width
@@ -132,33 +151,16 @@ class Explainer:
             )
         return layer, weights
 
-    def _find(self, images: Tensor) -> Layer:
-        if self._layer is None:
-            self._layer = find_layer(self._network, images, head=self._head, attentions=self._attentions)
-        return self._layer
+    def _find(self, images: Tensor) -> tuple[Layer, ...]:
+        if not self._layers:
+            self._layers = find_layers(self._network, images, head=self._head, attentions=self._attentions)
+        return self._layers
 
 
-class _WeightedLogits:
-    """What the library asks of one image's logits [K]: a number to be explained."""
-
-    def __init__(self, weights: Tensor) -> None:
-        self._weights = weights
-
-    def __call__(self, logits: Tensor) -> Tensor:
-        if not logits.requires_grad:  # the layer is on a side branch, as NTS-Net's proposals are
-            raise ConfigError(
-                fault(
-                    "the network cannot be explained",
-                    got="logits that no gradient links to its last grid of features",
-                    expected="a network in one line, such as a CNN, ViT or Swin",
-                    remedy="choose another model",
-                )
-            )
-        return logits @ self._weights
-
-
-def _begin_graph(_: nn.Module, __: Any, output: Tensor) -> None:
-    output.requires_grad_()
+def _array(layer: Layer, output: Tensor) -> NDArray[np.float32]:
+    """What a layer gives, or its gradient, as the library wants it: [B, C, h, w]."""
+    values: NDArray[np.float32] = layer.as_grid(output).float().cpu().numpy()
+    return values
 
 
 @contextmanager
@@ -179,11 +181,12 @@ def _undisturbed(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def _library(method: Method) -> Any:
-    """The library's class; imported here alone, as it takes seconds."""
+def _library(method: Method, network: nn.Module) -> tuple[Any, Callable[..., NDArray[np.float32]]]:
+    """The library's method, watching no layer, and its scaling to [0, 1]; imported here alone, as it takes seconds."""
     import pytorch_grad_cam as library
+    from pytorch_grad_cam.utils.image import scale_cam_image
 
-    return {
+    cam = {
         "gradcam": library.GradCAM,
         "gradcam++": library.GradCAMPlusPlus,
         "xgradcam": library.XGradCAM,
@@ -191,3 +194,4 @@ def _library(method: Method) -> Any:
         "layercam": library.LayerCAM,
         "eigencam": library.EigenCAM,
     }[method]
+    return cam(network, []), scale_cam_image

@@ -1,4 +1,4 @@
-"""Find, by watching one forward pass, the last place where a network still knows where in the image it is."""
+"""Find, by watching one forward pass, the last places where a network still knows where in the image it is."""
 
 import math
 from collections.abc import Sequence
@@ -48,14 +48,18 @@ class _Call:
     gave: Tensor
 
 
-def find_layer(network: nn.Module, images: Tensor, *, head: nn.Module, attentions: Sequence[nn.Module]) -> Layer:
-    """The layer to explain `network` by.
+def find_layers(
+    network: nn.Module, images: Tensor, *, head: nn.Module, attentions: Sequence[nn.Module]
+) -> tuple[Layer, ...]:
+    """The layers to explain `network` by, from first to last, all of one arrangement and grid; mostly one.
 
     - Where what runs last before the head gives a grid (CNNs, Swin): that module; if the grid has fewer than 7 × 7
       cells, as of small images, what the stage reads that goes below. On 3 × 3 cells a map of the drawn birds points
       at the middle and nowhere else (`benchmarks/explanations.py`).
-    - Where it gives a sequence of tokens: the norm that the last self-attention reads. The blocks' own output will not
-      do: where the class token alone is classified, the last one's other tokens have no gradient.
+    - Where it gives a sequence of tokens: the norms that the last third of the self-attentions read, as what a patch
+      says is read in several of them: together they point better than the last alone (`docs/explanations.md`). The
+      blocks' own output will not do: where the class token alone is classified, the last one's other tokens have no
+      gradient.
 
     Args:
         network: In eval mode.
@@ -75,18 +79,27 @@ def find_layer(network: nn.Module, images: Tensor, *, head: nn.Module, attention
         last = _before_coarse(calls) or last
         height, width = _sides(last.gave)
         arrangement: Arrangement = "channels first" if last.gave.shape[2:] == (height, width) else "channels last"
-        return Layer(module=last.module, arrangement=arrangement, height=height, width=width)
-    reads = [call.read for call in calls if call.module in attentions and _is_tokens(call.read)]
-    if reads:
-        giver = _giver(calls, reads[-1])
-        if giver is None:
-            raise ConfigError(_unknown(network, "an attention that reads no module's output"))
-        last = giver
-    tokens = last.gave.shape[1]
+        return (Layer(module=last.module, arrangement=arrangement, height=height, width=width),)
+    givers = _before_attention(calls, attentions, network) or [last]
+    tokens = givers[-1].gave.shape[1]
     height, width = _grid_of(tokens, [call.gave for call in calls if _is_grid(call.gave)])
     if not height:
         raise ConfigError(_unknown(network, f"{tokens} tokens an image, which fill no grid"))
-    return Layer(module=last.module, arrangement="tokens", height=height, width=width, prefix=tokens - height * width)
+    prefix = tokens - height * width
+    return tuple(
+        Layer(module=giver.module, arrangement="tokens", height=height, width=width, prefix=prefix) for giver in givers
+    )
+
+
+def _before_attention(calls: Sequence[_Call], attentions: Sequence[nn.Module], network: nn.Module) -> list[_Call]:
+    """What gave the tokens that the last third of the attentions read, of those that read as many as the last."""
+    reads = [call.read for call in calls if call.module in attentions and _is_tokens(call.read)]
+    reads = [read for read in reads if read.shape == reads[-1].shape]
+    givers = [_giver(calls, read) for read in reads[-math.ceil(len(reads) / 3) :]]
+    found = [giver for giver in givers if giver is not None]
+    if len(found) < len(givers):
+        raise ConfigError(_unknown(network, "an attention that reads no module's output"))
+    return found
 
 
 def _before_coarse(calls: Sequence[_Call]) -> _Call | None:

@@ -73,19 +73,40 @@ def test_the_difference_of_two_classes_leaves_out_what_they_share():
     assert rather[30, 30] == 0
 
 
+@pytest.mark.parametrize("method", ["hirescam", "eigencam", "rollout"])
+def test_questions_asked_together_get_the_same_answers(method: Method):
+    model = build("timm/test_vit")
+    images, one_hot = torch.randn(2, 3, 64, 64), torch.eye(5)
+    asked = torch.stack([one_hot[[0, 1]], one_hot[[2, 3]], one_hot[[0, 1]] - one_hot[[2, 3]]])
+    passes: list[object] = []
+    explain = explainer(model, method)
+    explain.maps(images, asked[0])  # finds the layer
+    with model.network.register_forward_hook(lambda *_: passes.append(1)):
+        together = explain.maps(images, asked)
+    assert len(passes) == 1
+    assert together.shape == (3, 2, 64, 64)
+    for maps, weights in zip(together, asked, strict=True):
+        np.testing.assert_allclose(maps, explain.maps(images, weights), atol=1e-5)
+
+
 @pytest.mark.parametrize(("name", "size"), [("timm/test_resnet", 224), ("timm/test_vit", 128)])
 def test_gradcam_is_the_textbook_one(name: str, size: int):
     model = build(name, size).eval()
     images, weights = torch.randn(2, 3, size, size), torch.eye(5)[[1, 3]]
     maps = explainer(model).maps(images, weights)
     tokens = name == "timm/test_vit"
-    layer = model.network.blocks[-1].norm1 if tokens else model.network.layer4
+    layers = [block.norm1 for block in model.network.blocks[-2:]] if tokens else [model.network.layer4]
     kept: list[torch.Tensor] = []
-    with layer.register_forward_hook(lambda _, __, output: kept.append(output)):
-        logits = model(images)
-    (gradient,) = torch.autograd.grad((logits * weights).sum(), kept[0])
-    grids = [t[:, 1:].transpose(1, 2).unflatten(2, (8, 8)) if tokens else t for t in (kept[0].detach(), gradient)]
-    heat = (grids[1].mean(dim=(2, 3), keepdim=True) * grids[0]).sum(dim=1).clamp(min=0)
+    hooks = [layer.register_forward_hook(lambda _, __, output: kept.append(output)) for layer in layers]
+    logits = model(images)
+    for hook in hooks:
+        hook.remove()
+    heats = []
+    for features, gradient in zip(kept, torch.autograd.grad((logits * weights).sum(), kept), strict=True):
+        if tokens:
+            features, gradient = (t[:, 1:].transpose(1, 2).unflatten(2, (8, 8)) for t in (features, gradient))
+        heats.append((gradient.mean(dim=(2, 3), keepdim=True) * features.detach()).sum(dim=1))
+    heat = sum(heats).clamp(min=0)
     heat = functional.interpolate(heat[:, None], size=(size, size), mode="bilinear")[:, 0]
     low, high = heat.amin(dim=(1, 2), keepdim=True), heat.amax(dim=(1, 2), keepdim=True)
     np.testing.assert_allclose(maps, ((heat - low) / (high - low).clamp(min=1e-12)).numpy(), atol=2e-3)
@@ -98,6 +119,12 @@ def test_gradcam_is_the_textbook_one(name: str, size: int):
         ("torchvision/swin_t", "gradcam"),
         ("timm/swin_tiny_patch4_window7_224", "layercam"),
         ("torchvision/densenet121", "hirescam"),
+        ("timm/test_convnext", "hirescam"),
+        ("timm/test_efficientnet", "gradcam++"),
+        ("timm/mobilenetv3_small_050", "xgradcam"),
+        ("timm/regnetx_002", "hirescam"),
+        ("timm/deit_tiny_patch16_224", "hirescam"),
+        ("timm/vit_tiny_r_s16_p8_224", "gradcam"),
     ],
 )
 def test_other_families_give_maps(name: str, method: Method):
