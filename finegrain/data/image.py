@@ -90,7 +90,7 @@ def image_files(path: Path) -> list[Path]:
     Raises:
         DataError: There is nothing at `path`, or no image in the folder.
     """
-    found = [path] if path.is_file() else sorted(_walk(path))
+    found = [path] if path.is_file() else sorted(_walk(path)) if path.is_dir() else []
     if not found:
         known = "which is no file" if path.exists() else "which does not exist"
         got = f"{path}, {'a folder without any' if path.is_dir() else known}"
