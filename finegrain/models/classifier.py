@@ -207,11 +207,14 @@ class Classifier(nn.Module):
         if self.prompts is None:
             insert_prompts(self.network, layout)
             self.prompts = layout
-            places = {1 + number: f"network.prompts.{number}" for number in range(len(self.network.prompts))}
+            # Those that enter with a block are of its group; the stem's comes first.
+            places = {1 + int(name): name for name, _ in self.network.get_submodule("prompts").named_children()}
             self._groups = tuple(
-                replace(group, module_paths=(places[number], *group.module_paths)) if number in places else group
+                replace(group, module_paths=(f"network.prompts.{places[number]}", *group.module_paths))
+                if number in places
+                else group
                 for number, group in enumerate(self._groups)
-            )  # of the block that they enter with
+            )
         if self.prompts != layout:
             what, remedy = "the weights come with other prompts", "set tuning.count and tuning.deep to these"
             raise ConfigError(fault(what, got=str(layout), expected=str(self.prompts), remedy=remedy))
