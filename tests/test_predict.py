@@ -80,7 +80,7 @@ def plant_wrong(home: Path) -> None:
     for name in ("folder", "adapter"):
         shutil.copytree(home / "p" / "checkpoints" / "best-000000", home / name)
     described = json.loads((home / "adapter" / "config.json").read_text())
-    described["base"] = {"weights": "x", "sha256": "0"}
+    described["base"] = {"weights": "x", "sha256": "0", "adapter_sha256": "0"}
     (home / "adapter" / "config.json").write_text(json.dumps(described))
 
 
