@@ -1,5 +1,7 @@
 """Two sets of images as rows of features: what every comparison of real and generated images asks of them."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,30 @@ from finegrain.errors import DataError, NumericsError, fault
 
 Features = NDArray[np.floating[Any]]
 """[N, D], one row an image."""
+BLOCK = 2**22
+"""Values of pairs held at once, 32 MB, whatever the number of images."""
+MOST = 2**14
+"""Images of both sets of which every pair is held at once: 2 GB."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extractor:
+    """The network that the features are of: scores by different ones have no common scale."""
+
+    name: str
+    sha256: str
+    """Of its weights."""
+
+    def require_same(self, other: "Extractor") -> None:
+        """Refuse another extractor with a DataError, even one of the same name with other weights."""
+        if self != other:
+            problem = fault(
+                "scores by different extractors cannot be compared",
+                got=f"{self.name} ({self.sha256[:12]}) and {other.name} ({other.sha256[:12]})",
+                expected="one network with the same weights",
+                remedy="compute both scores again with one of them",
+            )
+            raise DataError(problem)
 
 
 def as_rows(features: Features, name: str, *, least: int = 2) -> NDArray[np.float64]:
@@ -68,3 +94,36 @@ def as_pair(
         )
         raise DataError(problem)
     return first, second
+
+
+def require_room(first: Features, second: Features) -> None:
+    """Refuse with a DataError more than `MOST` images, where a method holds every pair of them."""
+    n = len(first) + len(second)
+    if n > MOST:
+        remedy = "take a random part of both sets"
+        raise DataError(
+            fault("too many images to hold every pair", got=f"{n}", expected=f"at most {MOST}", remedy=remedy)
+        )
+
+
+def distances(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Euclidean, of every pair of rows: [N, D] and [M, D] to [N, M]; of equal rows 0 up to rounding."""
+    squares = first @ second.T
+    squares *= -2
+    squares += np.einsum("nd,nd->n", first, first)[:, None]
+    squares += np.einsum("nd,nd->n", second, second)
+    return np.sqrt(np.maximum(squares, 0, out=squares), out=squares)
+
+
+def blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Slices of the rows of a [rows, columns] matrix with at most `BLOCK` values each, one row at least."""
+    step = max(1, BLOCK // max(1, columns))
+    return (slice(at, at + step) for at in range(0, rows, step))
+
+
+def nearest(rows: NDArray[np.float64], others: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Of each row the distance to the nearest of the others [N], exactly 0 to its copy, and which that is [N]."""
+    index = np.concatenate([distances(rows[part], others).argmin(axis=1) for part in blocks(len(rows), len(others))])
+    return np.concatenate(
+        [np.linalg.norm(rows[part] - others[index[part]], axis=1) for part in blocks(len(rows), rows.shape[1])]
+    ), index

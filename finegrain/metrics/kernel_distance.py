@@ -1,12 +1,60 @@
 """How far apart two sets of images are: the kernel distance (KID), which has no bias however few the images."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
-from finegrain.metrics.feature_sets import Features, as_pair
+from finegrain.metrics.feature_sets import Extractor, Features, as_pair, blocks, require_room
+from finegrain.metrics.pair_means import Matrix, discrepancy, exchanged, in_parts, percentile_interval, resampled
+from finegrain.metrics.statistics import ROUNDING, Interval
 
-BLOCK = 2**22
-"""Values of the kernel held at once, 32 MB, whatever the number of images."""
+LEAST = 10
+"""Images of each set below which there is a value, by `mmd2`, but no interval worth the name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Floor:
+    """What the real images score against themselves, split at random in halves: no generator can be asked for less."""
+
+    n: int
+    """Images in each half, at most as many as were generated. The score of more images scatters less than this."""
+    mean: float
+    """0 but for the number of splits."""
+    high: float
+    """Not reached by 95 % of the splits."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KernelDistance:
+    """How far generated images are from real ones, with all that is needed to read the number."""
+
+    value: float
+    """`mmd2`: 0 on average for equal distributions, then often negative."""
+    interval: Interval | None
+    """For other images from the same two sources; None where all images of each set are the same."""
+    p: float
+    """Of real and generated images having one distribution: (1 + splits as far apart)/(1 + permutations)."""
+    floor: Floor
+    extractor: Extractor
+    features: int
+    """D."""
+    n_real: int
+    n_fake: int
+
+    @property
+    def above_floor(self) -> bool:
+        """Whether the generated images are further from the real ones than real ones are."""
+        return self.value > self.floor.high
+
+    def difference(self, other: "KernelDistance") -> float:
+        """This value minus the other's; below 0 where this generator is nearer.
+
+        Raises:
+            DataError: By different extractors, which have no common scale.
+        """
+        self.extractor.require_same(other.extractor)
+        return self.value - other.value
 
 
 def kernel(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -35,6 +83,66 @@ def mmd2(real: Features, fake: Features) -> float:
     return _within(x) + _within(y) - 2 * _total(x, y) / (len(x) * len(y))
 
 
+def kernel_distance(
+    real: Features, fake: Features, *, extractor: Extractor, seed: int, permutations: int = 999, draws: int = 1000
+) -> KernelDistance:
+    """`mmd2` with its permutation p value, its 95 % bootstrap interval (see `pair_means`) and its floor.
+
+    The kernel of all pairs is computed once: 8·(N + M)² bytes. In simulations of 10 to 50 images 87 to 100 % of the
+    intervals held the truth: too wide where the sets are nearly alike, too narrow where few images are far apart.
+
+    Args:
+        real: Features of the real images [N, D].
+        fake: Of the generated ones by the same extractor [M, D].
+        extractor: What the features are of.
+        seed: Equal seeds give equal results.
+        permutations: Random exchanges of real and generated; p is at least 1/(1 + permutations).
+        draws: Resampled pairs of sets, and random halves of the real images.
+
+    Raises:
+        DataError: Fewer than `LEAST` images in a set, too many to hold all pairs, or different numbers of features.
+        NumericsError: A feature that is not finite.
+    """
+    x, y = as_pair(real, fake, least=LEAST)
+    require_room(x, y)
+    n, m = len(x), len(y)
+    pooled = np.concatenate([x, y])
+    pairs = kernel(pooled, pooled)
+    np.fill_diagonal(pairs, 0)
+    generator = np.random.default_rng(seed)
+    real_pairs, fake_pairs, mixed = pairs[:n, :n], pairs[n:, n:], pairs[:n, n:]
+    value = float(discrepancy(real_pairs, fake_pairs, mixed, np.ones((1, n)), np.ones((1, m)))[0])
+
+    def another(count: int) -> Matrix:
+        first, second = resampled(generator, n, count), resampled(generator, m, count)
+        return discrepancy(real_pairs, fake_pairs, mixed, first, second)
+
+    splits = in_parts(lambda count: exchanged(pairs, n, generator, count), permutations, n + m)
+    # A split that repeats the true one counts, although another order of the sum may round it down.
+    reached = int((splits >= value - ROUNDING * np.abs(pairs).max()).sum())
+    return KernelDistance(
+        value=value,
+        interval=percentile_interval(in_parts(another, draws, n + m), 0.95),
+        p=(1 + reached) / (1 + permutations),
+        floor=_floor(real_pairs, min(n // 2, m), generator, draws),
+        extractor=extractor,
+        features=x.shape[1],
+        n_real=n,
+        n_fake=m,
+    )
+
+
+def _floor(pairs: Matrix, n: int, generator: np.random.Generator, draws: int) -> Floor:
+    halves = np.repeat([1, 2, 0], [n, n, len(pairs) - 2 * n])
+
+    def split(count: int) -> Matrix:
+        sides = generator.permuted(np.tile(halves, (count, 1)), axis=1)
+        return discrepancy(pairs, pairs, pairs, (sides == 1).astype(np.float64), (sides == 2).astype(np.float64))
+
+    values = in_parts(split, draws, len(pairs))
+    return Floor(n=n, mean=float(values.mean()), high=float(np.quantile(values, 0.95)))
+
+
 def _within(rows: NDArray[np.float64]) -> float:
     n = len(rows)
     itself = (np.einsum("nd,nd->n", rows, rows) / rows.shape[1] + 1) ** 3
@@ -42,5 +150,4 @@ def _within(rows: NDArray[np.float64]) -> float:
 
 
 def _total(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    step = max(1, BLOCK // len(second))
-    return sum(float(kernel(first[at : at + step], second).sum()) for at in range(0, len(first), step))
+    return sum(float(kernel(first[part], second).sum()) for part in blocks(len(first), len(second)))

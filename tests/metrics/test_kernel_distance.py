@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from finegrain.errors import DataError, NumericsError
-from finegrain.metrics import kernel_distance
+from finegrain.metrics import feature_sets
 from finegrain.metrics.kernel_distance import mmd2
 
 
@@ -26,7 +26,7 @@ def by_loops(real: np.ndarray, fake: np.ndarray) -> float:
 
 @pytest.mark.parametrize("block", [1, 17, 2**22])
 def test_mmd2_is_its_definition(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
-    monkeypatch.setattr(kernel_distance, "BLOCK", block)
+    monkeypatch.setattr(feature_sets, "BLOCK", block)
     real, fake = gaussian(7, seed=0), gaussian(5, seed=1, shift=0.5)
     assert mmd2(real, fake) == pytest.approx(by_loops(real, fake), rel=1e-12)
 
