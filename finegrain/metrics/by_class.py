@@ -7,10 +7,9 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from finegrain.errors import DataError, fault
 from finegrain.metrics.comparison import holm
 from finegrain.metrics.diversity import Diversity, diversity
-from finegrain.metrics.feature_sets import Extractor, Features
+from finegrain.metrics.feature_sets import Extractor, Features, require_labels
 from finegrain.metrics.kernel_distance import LEAST, KernelDistance, kernel_distance
 
 Result = TypeVar("Result")
@@ -66,12 +65,10 @@ def kernel_distances(
         return kernel_distance(x, y, extractor=extractor, seed=seed, permutations=permutations, draws=draws)
 
     classes = table(judge, real, fake, real_labels, fake_labels)
-    adjusted = holm([None if row.result is None else row.result.p for row in classes if row.result is not None])
-    known = iter(adjusted)
     return KernelDistances(
         overall=judge(real, fake),
         classes=classes,
-        adjusted_p=tuple(None if row.result is None else next(known) for row in classes),
+        adjusted_p=holm([None if row.result is None else row.result.p for row in classes]),
     )
 
 
@@ -91,11 +88,8 @@ def table(
     Raises:
         DataError: Not one label an image.
     """
-    for features, labels, name in ((real, real_labels, "real"), (fake, fake_labels, "generated")):
-        if labels.shape != (len(features),):
-            shapes = f"{list(labels.shape)} labels of {len(features)} images"
-            remedy = "give every image the class it was taken from or generated for"
-            raise DataError(fault(f"labels of other {name} images", got=shapes, expected="one each", remedy=remedy))
+    require_labels(real_labels, real, "real images")
+    require_labels(fake_labels, fake, "generated images")
 
     def row(label: Any) -> OfClass[Result]:
         x, y = real[real_labels == label], fake[fake_labels == label]

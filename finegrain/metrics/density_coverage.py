@@ -45,7 +45,7 @@ def density_coverage(real: Features, fake: Features, *, k: int = 5) -> DensityCo
     """
     if k < 1:
         raise ValueError(f"no neighbour: k = {k}")
-    x, y = as_pair(real, fake, least=k + 1)
+    x, y = as_pair(real, fake, least=(k + 1, 1))
     n, m = len(x), len(y)
     inside, reached = 0, 0
     for part in blocks(n, max(n, m)):

@@ -37,7 +37,7 @@ class Extractor:
             raise DataError(problem)
 
 
-def as_rows(features: Features, name: str, *, least: int = 2) -> NDArray[np.float64]:
+def as_rows(features: Features, name: str, *, least: int) -> NDArray[np.float64]:
     """`features` in float64 [N, D], at least `least` rows.
 
     Args:
@@ -76,7 +76,11 @@ def as_rows(features: Features, name: str, *, least: int = 2) -> NDArray[np.floa
 
 
 def as_pair(
-    real: Features, fake: Features, *, least: int = 2, names: tuple[str, str] = ("real images", "generated images")
+    real: Features,
+    fake: Features,
+    *,
+    least: tuple[int, int],
+    names: tuple[str, str] = ("real images", "generated images"),
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Both sets by `as_rows`, of the same extractor as far as the number of features tells.
 
@@ -84,7 +88,7 @@ def as_pair(
         DataError: As `as_rows`, or other features of the one than of the other.
         NumericsError: A feature that is not finite.
     """
-    first, second = as_rows(real, names[0], least=least), as_rows(fake, names[1], least=least)
+    first, second = as_rows(real, names[0], least=least[0]), as_rows(fake, names[1], least=least[1])
     if first.shape[1] != second.shape[1]:
         problem = fault(
             f"{names[0]} and {names[1]} by different extractors",
@@ -94,6 +98,13 @@ def as_pair(
         )
         raise DataError(problem)
     return first, second
+
+
+def require_labels(labels: NDArray[np.int64], features: Features, name: str) -> None:
+    """Refuse with a DataError labels that are not [N], one of each row; `name` is what the images are called."""
+    if labels.shape != (len(features),):
+        got, remedy = f"{list(labels.shape)} labels of {len(features)} images", "give every image one class"
+        raise DataError(fault(f"labels of other {name}", got=got, expected="one each", remedy=remedy))
 
 
 def require_room(first: Features, second: Features) -> None:

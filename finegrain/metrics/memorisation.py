@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.stats import beta, betabinom
 
 from finegrain.errors import DataError, fault
-from finegrain.metrics.feature_sets import Features, as_pair, blocks, distances, nearest
+from finegrain.metrics.feature_sets import Features, as_pair, blocks, distances, nearest, require_labels
 from finegrain.metrics.statistics import Interval
 
 
@@ -79,16 +79,11 @@ def memorised(
     """
     if not 0 < quantile < 1:
         raise ValueError(f"no quantile: {quantile}")
-    y, x = as_pair(fake, train, least=1, names=("generated images", "train images"))
-    other, _ = as_pair(
-        held_out, train, least=math.ceil(1 / quantile - 1 - 1e-9), names=("held-out images", "train images")
-    )
-    if labels is not None and labels.shape != (len(y),):
-        shapes, remedy = (
-            f"{list(labels.shape)} labels of {len(y)} images",
-            "give every image the class it was generated for",
-        )
-        raise DataError(fault("labels of other generated images", got=shapes, expected="one each", remedy=remedy))
+    y, x = as_pair(fake, train, least=(1, 1), names=("generated images", "train images"))
+    least = math.ceil(1 / quantile - 1 - 1e-9)
+    other, _ = as_pair(held_out, train, least=(least, 1), names=("held-out images", "train images"))
+    classes = np.zeros(len(y), dtype=np.int64) if labels is None else labels
+    require_labels(classes, y, "generated images")
     h = len(other)
     rank = math.floor(quantile * (h + 1) + 1e-9)
     threshold = float(np.sort(nearest(other, x)[0])[rank - 1])
@@ -107,7 +102,7 @@ def memorised(
         nearest_train=row,
         copies=copies[np.argsort(distance[copies], kind="stable")],
         p=float(betabinom.sf(len(copies) - 1, len(y), rank, h + 1 - rank)),
-        duplicates=_duplicates(y, np.zeros(len(y), dtype=np.int64) if labels is None else labels, threshold),
+        duplicates=_duplicates(y, classes, threshold),
     )
 
 

@@ -3,8 +3,9 @@
 An image drawn twice must not meet itself: k(x, x) is no pair of two images, and a bootstrap that counts it is off by
 (mean diagonal − mean of the rest)/N for each set, often more than the whole interval. So a draw weights the pairs of
 *different* images by the product of their weights (the generalised bootstrap of U-statistics: Hušková & Janssen,
-Annals of Statistics 1993), and its mean is that of the sample. Where two sets are alike the statistic is degenerate, and
-the scatter of any such bootstrap is up to √3 times too large (Arcones & Giné, Annals of Statistics 1992): too wide.
+Annals of Statistics 1993), and its draws lie about the value of the sample. Where two sets are alike the statistic is
+degenerate, and no bootstrap without a centring of its own is consistent (Arcones & Giné, Annals of Statistics 1992):
+this one takes the noise of the images' own means for their spread too, and scatters up to √3 times too widely.
 """
 
 from collections.abc import Callable
@@ -31,13 +32,15 @@ def within(pairs: Matrix, weights: Matrix) -> Matrix:
     mass = weights.sum(axis=1) ** 2 - (weights**2).sum(axis=1)
     # No mass only where one image was drawn every time: no pair, and a sum of 0.
     sums: Matrix = np.einsum("pn,pn->p", weights @ pairs, weights)
-    return sums / np.maximum(mass, 1)
+    means: Matrix = sums / np.maximum(mass, 1)
+    return means
 
 
 def across(pairs: Matrix, first: Matrix, second: Matrix) -> Matrix:
     """Weighted means [P] over the pairs [N, M] of an image of the one set, weighted by [P, N], and one of the other."""
     sums: Matrix = np.einsum("pm,pm->p", first @ pairs, second)
-    return sums / (first.sum(axis=1) * second.sum(axis=1))
+    means: Matrix = sums / (first.sum(axis=1) * second.sum(axis=1))
+    return means
 
 
 def discrepancy(xx: Matrix, yy: Matrix, xy: Matrix, first: Matrix, second: Matrix) -> Matrix:

@@ -1,9 +1,14 @@
+import dataclasses
+
 import numpy as np
 import pytest
+from scipy.stats import kstest
 
 from finegrain.errors import DataError, NumericsError
 from finegrain.metrics import feature_sets
-from finegrain.metrics.kernel_distance import mmd2
+from finegrain.metrics.feature_sets import Extractor
+from finegrain.metrics.kernel_distance import KernelDistance, mmd2
+from finegrain.metrics.kernel_distance import kernel_distance as distance_of
 
 
 def gaussian(n: int, *, seed: int, shift: float = 0.0, d: int = 4) -> np.ndarray:
@@ -62,3 +67,96 @@ def test_mmd2_refuses_what_it_cannot_judge() -> None:
         mmd2(two[0], two)
     with pytest.raises(NumericsError, match=r"generated images that are not finite: got 1 of 2"):
         mmd2(two, np.array([[np.nan, 0, 0, 0], [0, 0, 0, 0]]))
+
+
+NETWORK = Extractor(name="resnet50", sha256="ab" * 32)
+
+
+def judged(real: np.ndarray, fake: np.ndarray, *, seed: int = 0, **numbers: int) -> KernelDistance:
+    return distance_of(real, fake, extractor=NETWORK, seed=seed, **({"permutations": 99, "draws": 200} | numbers))
+
+
+def test_the_value_is_mmd2_and_a_seed_repeats_it() -> None:
+    real, fake = gaussian(15, seed=0), gaussian(11, seed=1, shift=0.5)
+    result = judged(real, fake)
+    assert result.value == pytest.approx(mmd2(real, fake), rel=1e-12)
+    assert (result.n_real, result.n_fake, result.features, result.extractor) == (15, 11, 4, NETWORK)
+    assert result == judged(real, fake) != judged(real, fake, seed=1)
+
+
+def test_parts_of_one_draw_change_neither_value_nor_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, fake = gaussian(30, seed=0), gaussian(20, seed=1, shift=0.5)
+    whole = judged(real, fake, permutations=999, draws=4000)
+    monkeypatch.setattr(feature_sets, "BLOCK", 50 * 7)
+    parts = judged(real, fake, permutations=999, draws=4000)
+    assert parts.value == whole.value
+    assert parts.interval == pytest.approx(whole.interval, rel=0.2)
+    assert parts.floor.high == pytest.approx(whole.floor.high, rel=0.2)
+
+
+def test_p_is_uniform_where_nothing_differs() -> None:
+    p = [judged(gaussian(10, seed=2 * i), gaussian(13, seed=2 * i + 1), draws=10).p for i in range(400)]
+    assert kstest(p, "uniform").pvalue > 0.01
+    assert min(p) >= 0.01
+
+
+def test_p_is_smallest_for_another_distribution_and_1_for_the_same_images() -> None:
+    assert judged(gaussian(20, seed=0), gaussian(20, seed=1, shift=1.5)).p == 0.01
+    # Exchanging images that are all the same gives the same value each time: as far, so it counts.
+    assert judged(np.full((10, 3), 0.3), np.full((12, 3), 0.3)).p == 1
+
+
+def test_the_interval_holds_the_truth() -> None:
+    # Of U(−1, 1) and U(−0.5, 1.5), D = 1: 3·Δm₁² + 3·Δm₂² + Δm₃² with the moments' differences 0.5, 0.25 and 0.625.
+    truth, results = 3 * 0.25 + 3 * 0.0625 + 0.625**2, []
+    for i in range(300):
+        x = np.random.default_rng(i).uniform(-1, 1, (50, 1))
+        results.append(judged(x[:25], x[25:] + 0.5, permutations=1))
+    intervals = np.array([result.interval for result in results])
+    held = np.mean((intervals[:, 0] <= truth) & (truth <= intervals[:, 1]))
+    # Of 300 intervals of 95 %, give or take four standard errors; nor are they wide for nothing.
+    assert held >= 0.9
+    spread = np.std([result.value for result in results], ddof=1)
+    assert np.diff(intervals).mean() / (2 * 1.96 * spread) == pytest.approx(1, abs=0.2)
+
+
+def test_no_image_meets_itself_in_the_interval() -> None:
+    """With many features an image is far more like itself than like any other: counted, no interval would reach 0."""
+    for i in range(20):
+        interval = judged(gaussian(20, seed=2 * i, d=200), gaussian(20, seed=2 * i + 1, d=200), permutations=1).interval
+        assert interval is not None
+        assert interval[0] < 0 < interval[1]
+
+
+def test_an_interval_that_cannot_vary_is_none() -> None:
+    assert judged(np.full((10, 3), 0.5), np.full((12, 3), 1.0)).interval is None
+
+
+def test_the_floor_is_real_against_real() -> None:
+    real = gaussian(41, seed=0)
+    floor = judged(real, gaussian(50, seed=1), draws=2000).floor
+    assert floor.n == 20
+    assert judged(real, gaussian(12, seed=1)).floor.n == 12
+    assert abs(floor.mean) < floor.high / 10
+    halves = [np.random.default_rng(i).permutation(real)[:40] for i in range(500)]
+    assert floor.high == pytest.approx(np.quantile([mmd2(h[:20], h[20:]) for h in halves], 0.95), rel=0.2)
+    assert judged(real, gaussian(50, seed=1, shift=2)).above_floor
+    assert not judged(real, real).above_floor
+
+
+def test_other_extractors_are_not_compared() -> None:
+    real = gaussian(20, seed=0)
+    near, far = judged(real, gaussian(20, seed=1)), judged(real, gaussian(20, seed=2, shift=1))
+    assert near.difference(far) == near.value - far.value < 0
+    other = dataclasses.replace(far, extractor=Extractor(name="resnet50", sha256="cd" * 32))
+    with pytest.raises(DataError, match=r"got resnet50 \(abababababab\) and resnet50 \(cdcdcdcdcdcd\)"):
+        near.difference(other)
+
+
+def test_what_has_no_interval_or_no_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    ten = gaussian(10, seed=0)
+    with pytest.raises(DataError, match="too few generated images: got 9; expected at least 10"):
+        judged(ten, ten[:9])
+    monkeypatch.setattr(feature_sets, "MOST", 19)
+    with pytest.raises(DataError, match="too many images to hold every pair: got 20; expected at most 19"):
+        judged(ten, ten)
