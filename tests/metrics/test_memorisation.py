@@ -23,6 +23,9 @@ def test_planted_copies_are_found_nearest_first() -> None:
     assert result.distance[4] == pytest.approx(6**0.5 * 1e-2)
     assert result.rate == 3 / 60
     assert memorised(TRAIN, TRAIN, HELD_OUT).p < 1e-12
+    # An image like the held-out ones is as near as their second nearest with probability 2/200.
+    assert memorised(TRAIN[:1], TRAIN, HELD_OUT).p == pytest.approx(0.01)
+    assert memorised(fake[:1], TRAIN, HELD_OUT).p == 1
 
 
 def test_the_threshold_passes_the_quantile_of_the_held_out_images_themselves() -> None:
