@@ -43,7 +43,7 @@ def test_a_collapse_is_found_and_no_other() -> None:
     assert (alike.ratio, alike.interval, alike.collapsed) == (0, None, True)
     assert diversity(real, gaussian(30, seed=1, spread=0.1), seed=0).collapsed
     assert not diversity(real, gaussian(30, seed=1, spread=0.8), seed=0).collapsed
-    unsure = diversity(real, gaussian(10, seed=2, spread=0.45), seed=0)
+    unsure = diversity(real, gaussian(10, seed=2, spread=0.5), seed=0)
     assert unsure.interval[0] < unsure.ratio < 0.5 < unsure.interval[1]
     assert not unsure.collapsed
 
