@@ -14,7 +14,7 @@ Features = NDArray[np.floating[Any]]
 BLOCK = 2**22
 """Values of pairs held at once, 32 MB, whatever the number of images."""
 MOST = 2**14
-"""Images of both sets of which every pair is held at once: 2 GB."""
+"""Images of both sets of which every pair is held at once: 2 GB, at first twice that."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -61,7 +61,7 @@ def kernel(first: Matrix, second: Matrix) -> Matrix:
     base = first @ second.T
     base /= first.shape[1]
     base += 1
-    return base * base * base
+    return np.multiply(base, base * base, out=base)
 
 
 def mmd2(real: Features, fake: Features) -> float:
@@ -87,8 +87,8 @@ def kernel_distance(
 ) -> KernelDistance:
     """`mmd2` with its permutation p value, its 95 % bootstrap interval (see `pair_means`) and its floor.
 
-    The kernel of all pairs is computed once: 8·(N + M)² bytes. In simulations of 10 to 100 images 87 to 100 % of the
-    intervals held the truth: too wide where the sets are nearly alike, a little narrow where they are far apart.
+    The kernel of all pairs is computed once: 8·(N + M)² bytes, at first twice that. In simulations of 10 to 100 images
+    87 to 100 % of intervals held the truth: too wide for sets nearly alike, a little narrow for sets far apart.
 
     Args:
         real: Features of the real images [N, D].
@@ -116,7 +116,7 @@ def kernel_distance(
 
     # A split that repeats the true one counts, although another order of the sum may round it down.
     splits = in_parts(lambda count: exchanged(pairs, n, generator, count), permutations, n + m)
-    reached = int((splits >= value - ROUNDING * np.abs(pairs).max()).sum())
+    reached = int((splits >= value - ROUNDING * max(pairs.max(), -pairs.min())).sum())
     return KernelDistance(
         value=value,
         interval=percentile_interval(in_parts(another, draws, n + m), 0.95),
