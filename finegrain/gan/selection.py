@@ -74,7 +74,9 @@ def pixel_components(train: Callable[[int], Tensor], file: Path) -> FeatureExtra
         pca = PCA(count, svd_solver="randomized", random_state=0).fit(rows)
         scale = 1 / np.sqrt(np.maximum(pca.explained_variance_, 1e-12))
         tensors = {"mean": torch.tensor(pca.mean_), "components": torch.tensor(pca.components_ * scale[:, None])}
-        atomic_write(file, safetensors.torch.save({name: tensor.float().contiguous() for name, tensor in tensors.items()}))
+        atomic_write(
+            file, safetensors.torch.save({name: tensor.float().contiguous() for name, tensor in tensors.items()})
+        )
     tensors = read_tensors(file)
 
     def features(images: Tensor) -> Tensor:
