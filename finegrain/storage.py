@@ -60,6 +60,40 @@ def atomic_write(path: Path, content: bytes | str) -> None:
         raise _unwritable(path, error, needed=len(data)) from error
 
 
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file, whole or not at all, and onto the disk.
+
+    Raises:
+        OutputError: It cannot be written, or the disk is full; the file is as it was.
+    """
+    data = f"{line}\n".encode()
+    try:
+        with path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                written = file.write(data)
+                if written != len(data):  # a disk that fills up takes a part without an error
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)
+                raise
+    except OSError as error:
+        raise _unwritable(path, error, needed=len(data)) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, with those above it, where there is none.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def name_faults(name: str) -> list[str]:
     """What keeps a run's name from being that of its folder."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):

@@ -214,6 +214,7 @@ def write_best(model: nn.Module, folder: Path, *, recipe: GanRecipe, data: Data)
         config=recipe.generator,
         image_size=recipe.image_size,
         class_names=data.class_names,
+        class_counts=data.class_counts(),
         data=data.identity(),
         recipe=config.dump(recipe),
     )

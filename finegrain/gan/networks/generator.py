@@ -99,7 +99,7 @@ class Generator(nn.Module):
         return rows.float().tanh()  # 8 bits of bf16 would show as bands
 
     @torch.no_grad()
-    def sample(self, labels: Sequence[int], seeds: Sequence[int]) -> Tensor:
+    def sample(self, labels: Sequence[int], seeds: Sequence[int], *, truncation: float | None = None) -> Tensor:
         """Images float32 [N, 3, S, S] in [−1, 1] on the CPU; each a function of its label and seed alone.
 
         For a generator in eval mode, the average of the weights above all.
@@ -107,19 +107,31 @@ class Generator(nn.Module):
         Args:
             labels: N classes.
             seeds: N seeds, one for each image.
+            truncation: As for `noise`.
         """
         assert not self.training, "batch norm in train mode would mix the images of a batch"
         device, made = self.embedding.weight.device, []
-        noise, classes = self.noise(seeds), torch.tensor(labels, dtype=torch.int64)
+        noise, classes = self.noise(seeds, truncation), torch.tensor(labels, dtype=torch.int64)
         for part, of in zip(noise.split(SAMPLES_AT_ONCE), classes.split(SAMPLES_AT_ONCE), strict=True):
             rows = torch.arange(SAMPLES_AT_ONCE).clamp(max=len(part) - 1)
             made.append(self(part[rows].to(device), of[rows].to(device))[: len(part)].cpu())
         return torch.cat(made)
 
-    def noise(self, seeds: Sequence[int]) -> Tensor:
-        """Noise float32 [N, Z], each row a function of its seed alone."""
+    def noise(self, seeds: Sequence[int], truncation: float | None = None) -> Tensor:
+        """Noise float32 [N, Z], each row a function of its seed alone.
+
+        Args:
+            seeds: N of them.
+            truncation: No number is farther from 0: N(0, 1) under that condition (Brock et al., ICLR 2019). The
+                smaller, the more typical the images, and the more alike.
+        """
         drawn = [torch.Generator().manual_seed(seed_of(seed, "noise")) for seed in seeds]
-        return torch.stack([torch.randn(self.noise_dim, generator=each) for each in drawn])
+        if truncation is None:
+            return torch.stack([torch.randn(self.noise_dim, generator=each) for each in drawn])
+        rows = torch.empty(len(seeds), self.noise_dim)
+        for row, each in zip(rows, drawn, strict=True):
+            nn.init.trunc_normal_(row, a=-truncation, b=truncation, generator=each)
+        return rows
 
 
 class ConditionalNorm(nn.Module):
