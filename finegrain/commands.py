@@ -151,7 +151,12 @@ def carry_out(
     """
     if not isinstance(recipe, Recipe):
         raise ConfigError(
-            fault("config() returned no Recipe", got=recipe, expected="a Recipe", remedy="return Recipe(...)")
+            fault(
+                "config() returned no Recipe",
+                got=type(recipe).__name__,
+                expected="a Recipe",
+                remedy="return Recipe(...)",
+            )
         )
     name, *changes = words if words and "=" not in words[0] else ["train", *words]
     if name not in COMMANDS:

@@ -278,7 +278,7 @@ def report(
         peak_memory_bytes=runtime.peak_memory_bytes(),
         environment=environment(runtime),
         recipe_source=config.dump(recipe),
-        notes=data.notes,
+        notes=(*data.carved, *data.notes),
     )
     page = written.write(directory.path)
     return f"{written.headline()}\n{page}"
