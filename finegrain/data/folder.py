@@ -1,6 +1,7 @@
 """A tree of class folders, with or without train, val and test above them."""
 
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -159,8 +160,9 @@ def class_folder(name: str) -> str:
     It is `name` itself, but for what would lead elsewhere, be passed over or be taken for a split: that is written as
     in web addresses, `F-16A%2FB`, and `urllib.parse.unquote` gives `name` again.
     """
-    odd = {c for c in name if not c.isprintable() or c in "/\\%"}
-    safe = "".join(quote(c, safe="", errors="surrogatepass") if c in odd else c for c in name)
+    escaped = re.sub(r"%(?=[0-9A-Fa-f]{2})", "%25", name)
+    odd = {c for c in name if not c.isprintable() or c in "/\\"}
+    safe = "".join(quote(c, safe="", errors="surrogatepass") if c in odd else c for c in escaped)
     if safe.startswith((".", "__")) or safe.lower() in (*_SYSTEM, *_SPLITS):
         return f"%{ord(safe[0]):02X}{safe[1:]}"
     return safe

@@ -76,7 +76,7 @@ class Version:
         reason = "not finite" if content is None else f"same as {self._kept[sha256]}" if sha256 in self._kept else None
         if content is not None and reason is None:
             self._write(place.path, content)
-        row = {"path": place.path if reason is None else None, "sha256": sha256, "class": place.class_name}
+        row: Row = {"path": place.path if reason is None else None, "sha256": sha256, "class": place.class_name}
         row |= {"seed": place.seed, **self._origin, "kept": reason is None, "reason": reason}
         append_line(self.path / MANIFEST, json.dumps(row, ensure_ascii=False))
         self.rows.append(row)

@@ -1,4 +1,5 @@
 import itertools
+import math
 from typing import Any
 
 import pytest
@@ -85,6 +86,19 @@ def test_noise_is_standard_normal_and_of_its_seed() -> None:
     assert not torch.equal(noise[0], noise[1])
     assert abs(noise[0].mean()) < 0.2
     assert abs(noise[0].std() - 1) < 0.15
+
+
+@pytest.mark.parametrize("bound", [1e-9, 0.5, 2.0])
+def test_truncated_noise_is_normal_within_its_bound(bound: float) -> None:
+    made = generator(noise_dim=4000)
+    noise = made.noise([1, 2, 1], bound)
+    assert torch.equal(noise[0], noise[2])
+    assert not torch.equal(noise[0], noise[1])
+    assert noise.abs().max() <= bound
+    # The variance of a normal variable between −t and t is 1 − 2 t φ(t) / (2 Φ(t) − 1).
+    density, inside = math.exp(-(bound**2) / 2) / math.sqrt(2 * math.pi), math.erf(bound / math.sqrt(2))
+    if bound > 1e-3:
+        assert noise.std() == pytest.approx(math.sqrt(1 - 2 * bound * density / inside), rel=0.03)
 
 
 def test_a_setting_without_effect_is_refused() -> None:

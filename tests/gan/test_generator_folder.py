@@ -19,7 +19,8 @@ def written(folder: Path) -> Generator:
     made(torch.randn(4, 4), torch.tensor([0, 1, 1, 0]))  # statistics that are not those of the start
     folder.mkdir()
     names, data = ("jay", "wren"), {"train split": "ab"}
-    write_generator(made, folder, config=CONFIG, image_size=64, class_names=names, data=data, recipe="R")
+    facts = {"class_names": names, "class_counts": (5, 6), "data": data, "recipe": "R"}
+    write_generator(made, folder, config=CONFIG, image_size=64, **facts)
     return made.eval()
 
 
@@ -43,6 +44,8 @@ def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
         {"image_size": 32},
         {"generator": {"width": 2, "depth": 3}},
         {"class_names": ["jay"]},
+        {"class_counts": [5]},
+        {"data": {}},
     ):
         settings.write_text(json.dumps(content | change))
         with pytest.raises(CheckpointError, match="holds no generator that can be read"):
