@@ -48,7 +48,8 @@ def _recolor(images: Tensor) -> Tensor:
     grey = images.mean(dim=1, keepdim=True)
     images = (images - grey) * (2 * saturation) + grey
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return (images - mean) * (contrast + 0.5) + mean
+    recoloured: Tensor = (images - mean) * (contrast + 0.5) + mean
+    return recoloured
 
 
 def _translate(images: Tensor, most: float) -> Tensor:
@@ -58,7 +59,8 @@ def _translate(images: Tensor, most: float) -> Tensor:
     shift = torch.randint(-most_pixels, most_pixels + 1, (2, len(images), 1, 1), device=images.device)
     place = torch.arange(side, device=images.device)
     down, right = (place[:, None] == place + shift).to(images.dtype)
-    return torch.einsum("byi,bcij,bxj->bcyx", down, images, right)
+    shifted: Tensor = torch.einsum("byi,bcij,bxj->bcyx", down, images, right)
+    return shifted
 
 
 def _cut_out(images: Tensor, share: float) -> Tensor:
@@ -67,4 +69,5 @@ def _cut_out(images: Tensor, share: float) -> Tensor:
     start = torch.randint(0, side + (1 - hole % 2), (2, len(images), 1), device=images.device) - hole // 2
     place = torch.arange(side, device=images.device)
     rows, columns = (place >= start) & (place < start + hole)
-    return images * ~(rows[:, None, :, None] & columns[:, None, None, :])
+    kept: Tensor = ~(rows[:, None, :, None] & columns[:, None, None, :])
+    return images * kept

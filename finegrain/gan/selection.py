@@ -57,7 +57,7 @@ class FeatureExtractor:
     def __call__(self, images: Tensor) -> Numbers:
         """Features float64 [N, D] of images [N, 3, S, S]."""
         with torch.no_grad():
-            rows = torch.cat([self.features(part).float().cpu() for part in images.split(64)])
+            rows = torch.cat([self.features(part).float().cpu() for part in torch.split(images, 64)])
         return rows.double().numpy()
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +91,7 @@ class Generator(nn.Module):
         elif self._conditioning == "embedding":
             noise = noise * (1 + of_class)
         rows: Tensor = self.input(noise).unflatten(1, (-1, 4, 4))
-        weight = self.doublings[0].weight
+        weight: Any = self.doublings[0].weight
         if weight.is_contiguous(memory_format=torch.channels_last):
             rows = rows.contiguous(memory_format=torch.channels_last)
         for norm, double in zip(self.norms, self.doublings, strict=True):
@@ -112,7 +112,8 @@ class Generator(nn.Module):
         assert not self.training, "batch norm in train mode would mix the images of a batch"
         device, made = self.embedding.weight.device, []
         noise, classes = self.noise(seeds, truncation), torch.tensor(labels, dtype=torch.int64)
-        for part, of in zip(noise.split(SAMPLES_AT_ONCE), classes.split(SAMPLES_AT_ONCE), strict=True):
+        parts = (torch.split(rows, SAMPLES_AT_ONCE) for rows in (noise, classes))
+        for part, of in zip(*parts, strict=True):
             rows = torch.arange(SAMPLES_AT_ONCE).clamp(max=len(part) - 1)
             made.append(self(part[rows].to(device), of[rows].to(device))[: len(part)].cpu())
         return torch.cat(made)
