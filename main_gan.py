@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="the run directory itself, or what --gen writes; default: a new one")
     parser.add_argument("--resume", action="store_true", help="go on with the run in --out, or with the newest")
     parser.add_argument("--dry-run", action="store_true", help="only show what would be done; read no data")
-    parser.add_argument("--gen", action="store_true", help="write images; the same command goes on with its --out")
+    parser.add_argument("--gen", action="store_true", help="write images of RUN or the newest; goes on in its --out")
     parser.add_argument("--per-class", metavar="N", help="images of each class; default 100")
     parser.add_argument("--fill-to", metavar="N", help="as many as each class lacks to N train images")
     parser.add_argument("--classes", nargs="+", metavar="NAME", help="only of these classes")
