@@ -2,7 +2,10 @@
 
     python main_gan.py --config configs/gan.py
 
-Hardware, minutes and result: not measured.
+As it stands: not measured. With image_size=32 train.steps=1500 train.evaluate_steps=250, 4.4 CPU minutes in bf16 on one
+thread, one seed: kernel distance to val 0.35 (0.31 to 0.39; 500 generated and 320 real images, 64 principal components
+of pixels), still falling, far above the floor of 0.011. Colours, backgrounds and perches are there by then; the bird is
+a blot with an eye.
 """
 
 from finegrain.data.synthetic import SyntheticBirds
