@@ -6,7 +6,6 @@ import math
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from finegrain.report.comparison import PAGE
 from finegrain.search.lr_range import Sweep, lr_range
 from finegrain.search.ranges import in_words, is_range, read_space
 from finegrain.search.tune import Search, tune
-from finegrain.storage import RunDirectory
+from finegrain.storage import RunDirectory, run_directory
 from finegrain.survey import Survey, survey
 
 logger = logging.getLogger(__name__)
@@ -156,7 +155,12 @@ def carry_out(
     """
     if not isinstance(recipe, Recipe):
         raise ConfigError(
-            fault("config() returned no Recipe", got=recipe, expected="a Recipe", remedy="return Recipe(...)")
+            fault(
+                "config() returned no Recipe",
+                got=type(recipe).__name__,
+                expected="a Recipe",
+                remedy="return Recipe(...)",
+            )
         )
     name, *changes = words if words and "=" not in words[0] else ["train", *words]
     if name not in COMMANDS:
@@ -195,21 +199,6 @@ def _drawn_seed() -> str:
     word = f"seed={secrets.randbelow(2**31)}"
     logger.info("%s was drawn: with it in place of %s the run can be repeated, and gone on with", word, RANDOM_SEED)
     return word
-
-
-def run_directory(name: str, kind: str, *, newest: bool) -> Path:
-    """The newest of a kind under ckpt/<name>/, or a new one there, named by time and chance so that no two are alike.
-
-    Raises:
-        OutputError: The newest is asked for, and there is none.
-    """
-    home = Path("ckpt") / name
-    if not newest:
-        return home / f"{kind}{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-    runs = sorted(path for path in home.glob(f"{kind}[0-9]*") if (path / "config.py").exists())
-    if not runs:
-        raise OutputError(fault("no run to go on with", got=f"none in {home}", expected="one", remedy="set --out"))
-    return runs[-1]
 
 
 def plan(recipe: Recipe) -> str:

@@ -1,7 +1,6 @@
 """The recipe of a run and the one path that carries it out: data, model, training, one test, report."""
 
 import logging
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -41,7 +40,7 @@ from finegrain.optim.penalty import PenaltyConfig
 from finegrain.optim.schedule import ScheduleConfig
 from finegrain.preprocessing import Preprocessing
 from finegrain.runtime import Runtime, RuntimeConfig, Stopwatch, device_faults, seed_of
-from finegrain.storage import RunDirectory
+from finegrain.storage import RunDirectory, name_faults
 from finegrain.tuning.base import Tuning
 
 logger = logging.getLogger(__name__)
@@ -72,11 +71,7 @@ class Recipe:
 
     def faults(self) -> list[str]:
         """A name must do as a folder's name, and the warm-up must fit into the run."""
-        faults = []
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", self.name):
-            faults.append(
-                fault("name is no folder name", got=self.name, expected="letters, digits, . _ -", remedy="rename it")
-            )
+        faults = name_faults(self.name)
         if self.schedule.warmup_epochs > self.train.epochs:
             faults.append(
                 fault(

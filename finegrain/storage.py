@@ -5,11 +5,14 @@ import fcntl
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -55,6 +58,62 @@ def atomic_write(path: Path, content: bytes | str) -> None:
     except OSError as error:
         _remove(tmp)
         raise _unwritable(path, error, needed=len(data)) from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file, whole or not at all, and onto the disk.
+
+    Raises:
+        OutputError: It cannot be written, or the disk is full; the file is as it was.
+    """
+    data = f"{line}\n".encode()
+    try:
+        with path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                written = file.write(data)
+                if written != len(data):  # a disk that fills up takes a part without an error
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(before)
+                raise
+    except OSError as error:
+        raise _unwritable(path, error, needed=len(data)) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, with those above it, where there is none.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def name_faults(name: str) -> list[str]:
+    """What keeps a run's name from being that of its folder."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        return []
+    return [fault("name is no folder name", got=name, expected="letters, digits, . _ -", remedy="rename it")]
+
+
+def run_directory(name: str, kind: str, *, newest: bool) -> Path:
+    """The newest of a kind under ckpt/<name>/, or a new one there, named by time and chance so that no two are alike.
+
+    Raises:
+        OutputError: The newest is asked for, and there is none.
+    """
+    home = Path("ckpt") / name
+    if not newest:
+        return home / f"{kind}{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    runs = sorted(path for path in home.glob(f"{kind}[0-9]*") if (path / "config.py").exists())
+    if not runs:
+        raise OutputError(fault("no run to go on with", got=f"none in {home}", expected="one", remedy="set --out"))
+    return runs[-1]
 
 
 @contextmanager

@@ -5,10 +5,13 @@ from pathlib import Path
 import pytest
 
 import main
+import main_gan
 from finegrain import config
+from finegrain.gan.recipe import GanRecipe
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if path.name != "__init__.py")
+OF_GANS = [path for path in CONFIGS if isinstance(config.load(path), GanRecipe)]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -24,7 +27,8 @@ def test_a_config_holds_and_writes_itself_back(path: Path, tmp_path: Path):
 def test_a_config_says_its_name_its_command_and_what_was_measured(path: Path):
     text = path.read_text()
     assert config.load(path).name == path.stem
-    assert f"python main.py --config configs/{path.name}" in text
+    program = "main_gan.py" if path in OF_GANS else "main.py"
+    assert f"python {program} --config configs/{path.name}" in text
     assert "\nMeasured on " in text or "not measured" in text
 
 
@@ -37,7 +41,7 @@ def test_the_tree_has_about_sixty_keys_and_twelve_a_section():
     assert len(leaves) <= 66
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in CONFIGS if path not in OF_GANS], ids=lambda path: path.stem)
 def test_a_dry_run_tells_the_recipe_the_model_and_the_steps(path: Path, capsys: pytest.CaptureFixture[str]):
     """Without the weights, which may not be here; a folder of weights names its architecture."""
     model = config.load(path).model
@@ -47,3 +51,12 @@ def test_a_dry_run_tells_the_recipe_the_model_and_the_steps(path: Path, capsys: 
     assert f"name='{path.stem}'" in shown
     assert "trainable" in shown
     assert "steps in all" in shown or "known once the data is read" in shown
+
+
+@pytest.mark.parametrize("path", OF_GANS, ids=lambda path: path.stem)
+def test_a_dry_run_of_a_gan_tells_the_recipe_the_networks_and_the_steps(path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main_gan.main(["--config", str(path), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert f"name='{path.stem}'" in shown
+    assert "generator: " in shown
+    assert "steps in all" in shown

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import main
+import main_gan
 from finegrain import config
 from finegrain.search.ranges import is_range
 from finegrain.storage import locate
@@ -18,6 +19,7 @@ INSTALL = (
     'pip install -e ".[dev]" && pytest',
 )
 COMMANDS = re.findall(r"^(?:pip install -e \. && )?python main\.py (.+)$", README, flags=re.MULTILINE)
+GAN_COMMANDS = re.findall(r"^python main_gan\.py (.+)$", README, flags=re.MULTILINE)
 PLANNED = [command for command in COMMANDS if not command.startswith(("compare ", "predict "))]
 
 
@@ -37,6 +39,27 @@ def test_a_command_can_be_planned(
     assert main.main([*words, *without_missing_weights(words), "--dry-run"]) == 0
     assert "trainable" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "RUN").iterdir()] == ["config.py"]
+
+
+def test_a_command_of_a_gan_can_be_planned(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.chdir(ROOT)
+    commands = [command for command in GAN_COMMANDS if not command.startswith("--gen ")]
+    assert commands
+    for command in commands:
+        assert main_gan.main([*shlex.split(command), "--dry-run"]) == 0
+        assert "steps in all" in capsys.readouterr().out
+
+
+def test_a_generation_asks_for_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    commands = [command for command in GAN_COMMANDS if command.startswith("--gen ")]
+    assert commands
+    for command in commands:
+        assert main_gan.main(shlex.split(command)) == 2
+        assert "GAN holds no generator: got no such directory" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_comparison_asks_for_finished_evaluations(capsys: pytest.CaptureFixture[str]):

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from finegrain.errors import CheckpointError, OutputError
-from finegrain.storage import RunDirectory, atomic_write, exclusive, locate
+from finegrain.storage import RunDirectory, append_line, atomic_write, exclusive, locate, make_folder
 
 Say = Callable[[object], None]
 NOBODY = 65534
@@ -313,6 +313,31 @@ def test_nothing_sound_is_said(two_saves: Path) -> None:
         (two_saves / "checkpoints" / f"latest-00000{number}" / "model").write_text("")
     with pytest.raises(CheckpointError, match=r"model differs from manifest\.json.*start again with another --out"):
         begin(two_saves).newest("latest")
+
+
+def test_a_line_is_added_whole_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "rows"
+    append_line(file, "first")
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9, limits[1]))  # room for three bytes of the next
+    try:
+        with pytest.raises(OutputError, match=r"rows cannot be written: got .*room for 7 bytes"):
+            append_line(file, "second")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert file.read_text() == "first\n"
+    append_line(file, "über")
+    assert file.read_bytes() == "first\nüber\n".encode()
+
+
+def test_a_folder_is_made_or_one_message_says_why_not(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    (tmp_path / "a" / "file").touch()
+    for path in (tmp_path / "a" / "file", tmp_path / "a" / "file" / "below", tmp_path / ("x" * 300)):
+        with pytest.raises(OutputError, match="cannot be written"):
+            make_folder(path)
 
 
 def test_a_begun_run_is_only_resumed(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """A tree of class folders, with or without train, val and test above them."""
 
 import os
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from finegrain.data.base import DataConfig, Sample, Split, Table, require_root
 from finegrain.data.image import REFUSED, FileSource
@@ -147,6 +149,20 @@ class _Tree:
 
     def _refuse(self, what: str, got: object, expected: str, remedy: str) -> None:
         self.wrong.append(fault(what, got=got, expected=expected, remedy=remedy))
+
+
+def class_folder(name: str) -> str:
+    """A name under which `read_class_folders` finds the folder of the class `name`, directly below its root.
+
+    It is `name` itself, but for what would lead elsewhere, be passed over or be taken for a split: that is written as
+    in web addresses, `F-16A%2FB`, and `urllib.parse.unquote` gives `name` again.
+    """
+    escaped = re.sub(r"%(?=[0-9A-Fa-f]{2})", "%25", name)
+    odd = {c for c in name if not c.isprintable() or c in "/\\"}
+    safe = "".join(quote(c, safe="", errors="surrogatepass") if c in odd else c for c in escaped)
+    if safe.startswith((".", "__")) or safe.lower() in (*_SYSTEM, *_SPLITS):
+        return f"%{ord(safe[0]):02X}{safe[1:]}"
+    return safe
 
 
 def _class_faults(rows: Sequence[_Row]) -> list[str]:

@@ -4,14 +4,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from finegrain.engine.interrupt import Interrupt, Interrupted
-from finegrain.engine.trainer import Trainer
 from finegrain.errors import CheckpointError, fault, printable
 from finegrain.storage import RunDirectory
 
@@ -22,6 +21,28 @@ _TENSOR, _ITEMS = "tensor", "items"
 Content = TypeVar("Content")
 _SHOWN = 10
 """Lines of differences in one message."""
+
+
+class Training(Protocol):
+    """A loop whose state can be saved and taken up again."""
+
+    @property
+    def evaluated_model(self) -> torch.nn.Module:
+        """What is kept of it."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """Where it stands, in words."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Everything that continues it: nested dicts and lists of tensors and plain values."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take it up where `state` was saved."""
+        ...
 
 
 class Checkpoints:
@@ -46,13 +67,13 @@ class Checkpoints:
         self._directory, self._identity, self._interrupt = directory, {"format": FORMAT, **identity}, interrupt
         self._write_model = write_model
 
-    def save(self, trainer: Trainer, *, kept: bool) -> None:
+    def save(self, trainer: Training, *, kept: bool) -> None:
         """Save the model first: a crash in between repeats an epoch and keeps the same one again."""
         if kept:
             self._directory.save("best", lambda folder: self._write_model(trainer.evaluated_model, folder))
         self._directory.save("latest", lambda folder: write_state(folder, trainer.state(), identity=self._identity))
 
-    def stop_if_asked(self, trainer: Trainer, *, saved: bool = False) -> None:
+    def stop_if_asked(self, trainer: Training, *, saved: bool = False) -> None:
         """Save, unless it was `saved` just now, and leave when a signal came.
 
         Raises:
@@ -61,10 +82,9 @@ class Checkpoints:
         if self._interrupt.signal is not None:
             if not saved:
                 self.save(trainer, kept=False)
-            where = f"epoch {trainer.progress.epoch + 1}, step {trainer.progress.step}"
-            raise Interrupted(self._interrupt.signal, where=where)
+            raise Interrupted(self._interrupt.signal, where=trainer.place)
 
-    def resume(self, trainer: Trainer) -> bool:
+    def resume(self, trainer: Training) -> bool:
         """Take `trainer` to where the newest checkpoint stands; False where there is none.
 
         Raises:

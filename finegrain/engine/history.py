@@ -14,9 +14,10 @@ from finegrain.errors import OutputError, fault
 class TensorBoardLog:
     """Writes each epoch's row as scalars; use it in a `with`."""
 
-    def __init__(self, folder: Path) -> None:
-        """Name the folder of the event files; a resumed run adds a file to it."""
+    def __init__(self, folder: Path, *, over: str = "epoch") -> None:
+        """Name the folder of the event files, to which a resumed run adds one, and what of a row counts them."""
         self._folder = folder
+        self._over = over
 
     def __enter__(self) -> Self:
         """Open the event file.
@@ -36,14 +37,14 @@ class TensorBoardLog:
             self._writer.close()
 
     def __call__(self, row: Mapping[str, float]) -> None:
-        """Add one row of the history: `train_loss`, `eval_top1` and so on over epochs.
+        """Add one row of the history: `train_loss`, `eval_top1` and so on over epochs, or what else counts the rows.
 
         Raises:
             OutputError: The disk is full or refuses.
         """
         with self._told():
-            for name in row.keys() - {"epoch"}:
-                self._writer.add_scalar(name.replace("_", "/", 1), row[name], int(row["epoch"]))
+            for name in row.keys() - {self._over}:
+                self._writer.add_scalar(name.replace("_", "/", 1), row[name], int(row[self._over]))
             self._writer.flush()
 
     @contextmanager

@@ -12,8 +12,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interrupted(FinegrainError):
     """A signal asked for a stop, and the state was saved; the exit code is 128 plus the signal."""
 
-    def __init__(self, number: int, *, where: str) -> None:
-        super().__init__(f"stopped by {signal.Signals(number).name} at {where}; go on with --resume")
+    def __init__(self, number: int, *, where: str, remedy: str = "go on with --resume") -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name} at {where}; {remedy}")
         self.exit_code = 128 + number
 
 

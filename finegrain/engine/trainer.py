@@ -19,6 +19,7 @@ from finegrain.engine.evaluate import predict
 from finegrain.engine.stopping import Best
 from finegrain.errors import NumericsError, fault
 from finegrain.metrics.classification import evaluate_predictions
+from finegrain.optim.layout import restore_layout
 from finegrain.optim.schedule import Schedule
 from finegrain.runtime import Runtime, seed_of
 
@@ -145,6 +146,11 @@ class Trainer:
     def evaluated_model(self) -> nn.Module:
         """The model that validation judges and that is kept: the weights' average where there is one."""
         return self.ema.module if self.ema is not None else self.model
+
+    @property
+    def place(self) -> str:
+        """Where training stands, in words."""
+        return f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
 
     def fit(
         self, train: Feed, val: Feed, *, on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None
@@ -349,15 +355,8 @@ class Trainer:
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self._restore_layout()
+        restore_layout(self.optimizer)
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         self.best.load_state_dict(state["best"])
         self.progress = Progress(**state["progress"])
-
-    def _restore_layout(self) -> None:
-        """Lay the optimiser's tensors out in memory as their parameters: other kernels round differently."""
-        for parameter, entries in self.optimizer.state.items():
-            for name, value in entries.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    entries[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -137,6 +137,31 @@ def learning_curve_png(record: LearningCurveRecord) -> bytes:
     return _png(figure)
 
 
+def gan_curves_png(history: Sequence[Mapping[str, float]], *, kept_step: int, floor: float) -> bytes:
+    """Over the steps of a GAN's training: the kernel distance, the discriminator's scores, the spread in classes.
+
+    Args:
+        history: One row an evaluation.
+        kept_step: Dashed.
+        floor: The distance that 95 % of random halves of the real images do not reach, dotted.
+    """
+    figure = Figure(figsize=(12.6, 3.2), layout="constrained")
+    steps = [row["step"] for row in history]
+    titles = "kernel distance to val", "discriminator's mean score", "spread in classes over val's"
+    names = {"kernel_distance": "generated"}, {"d_real": "real", "d_fake": "generated"}, {"diversity": "generated"}
+    for axes, title, lines in zip(figure.subplots(1, 3), titles, names, strict=True):
+        for name, label in lines.items():
+            axes.plot(steps, [row[name] for row in history], label=label, marker="." if len(steps) < 20 else None)
+        axes.axvline(kept_step, color="0.6", linewidth=0.8, linestyle="--")
+        if "kernel_distance" in lines:
+            axes.axhline(floor, color="0.3", linewidth=0.8, linestyle=":", label="floor of real images")
+        axes.set_title(title)
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.25)
+        axes.legend(frameon=False)
+    return _png(figure)
+
+
 def _label(name: str) -> str:
     """A class name as a figure can show it: one line, not too long, and no `$`, which would start a formula."""
     line = one_line(name).replace("$", r"\$")

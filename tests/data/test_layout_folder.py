@@ -1,9 +1,10 @@
 import os
 import sys
+from urllib.parse import unquote
 
 import pytest
 
-from finegrain.data.folder import ImageFolder
+from finegrain.data.folder import ImageFolder, class_folder
 from finegrain.errors import DataError
 
 
@@ -44,6 +45,25 @@ def test_split_folders(tmp_path, validation):
 def test_classes_are_ordered_by_code_point(tmp_path):
     touch(tmp_path, "b/1.jpg", "B2/1.jpg", "é/1.jpg", "10/1.jpg", "2/1.jpg", "🐦 100%/1 %20.jpg")
     assert table(tmp_path).class_names == ("10", "2", "B2", "b", "é", "🐦 100%")
+
+
+def test_any_class_gets_a_folder_that_is_read_back(tmp_path):
+    plain = ("wren", "Boeing 737-200", "🐦 100%", "-rf", "~", "$HOME", "_x", "a.b")
+    odd = {
+        "F-16A/B": "F-16A%2FB", "..": "%2E.", ".": "%2E", "../x": "%2E.%2Fx", "/etc": "%2Fetc", "C:\\x": "C:%5Cx",
+        ".git": "%2Egit", "__pycache__": "%5F_pycache__", "train": "%74rain", "Valid": "%56alid",
+        "thumbs.db": "%74humbs.db", "%2F": "%252F", "a\0b": "a%00b", "a\nb": "a%0Ab", "%\n": "%%0A",
+        "\udcff": "%ED%B3%BF",
+    }  # fmt: skip
+    assert [class_folder(name) for name in plain] == list(plain)
+    assert {name: class_folder(name) for name in odd} == odd
+    assert all(unquote(folder, errors="surrogatepass") == name for name, folder in odd.items())
+    names = {*plain, *odd.values()}
+    touch(tmp_path, *(f"{name}/1.png" for name in names))
+    read = table(tmp_path)
+    assert set(read.class_names) == names
+    assert len(read.samples) == len(names)
+    assert read.notes == ()
 
 
 def test_hidden_and_system_entries_are_no_classes(tmp_path):

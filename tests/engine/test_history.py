@@ -29,3 +29,11 @@ def test_a_folder_that_cannot_be_made_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"), TensorBoardLog(tmp_path / "file" / "log"):
         pass
+
+
+def test_rows_may_be_counted_by_something_else_than_epochs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with TensorBoardLog(tmp_path, over="step") as log:
+        said: list[tuple[str, float, int]] = []
+        monkeypatch.setattr(log._writer, "add_scalar", lambda *scalar: said.append(scalar))
+        log({"step": 40.0, "d_loss": 1.5})
+    assert said == [("d/loss", 1.5, 40)]

@@ -1,0 +1,105 @@
+"""What `main_gan.py` does: train by a recipe, or write the images of a generator."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from finegrain import config as configs
+from finegrain.errors import ConfigError, fault
+from finegrain.gan.generate import Order, generate, newest_run
+from finegrain.gan.recipe import GanRecipe, build_networks, run
+from finegrain.storage import RunDirectory, run_directory
+
+logger = logging.getLogger(__name__)
+
+
+def answer(
+    words: Sequence[str],
+    *,
+    config: str | None,
+    out: Path | None,
+    resume: bool,
+    dry_run: bool,
+    gen: bool = False,
+    **order: Any,
+) -> str:
+    """Override, check and train, or generate; return what to print.
+
+    Args:
+        words: KEY=VALUE of the recipe; for `gen` of an `Order`, and a run.
+        config: The file that gives the recipe.
+        out: The run directory itself; none: under ckpt/<name>/, a new one, or the newest when `resume`. For `gen` the
+            version's folder.
+        resume: Go on with a run that was begun.
+        dry_run: Only say what would be done.
+        gen: Write the images of a generator that there is.
+        order: Fields of its `Order` as they were typed; None where they were not.
+
+    Raises:
+        FinegrainError: The user's input is at fault.
+    """
+    if gen:
+        return _generate(words, config=config, out=out, resume=resume, dry_run=dry_run, **order)
+    if given := [f"--{name.replace('_', '-')}" for name, value in order.items() if value is not None]:
+        what, remedy = "only --gen takes these options", "add --gen, or leave them out"
+        raise ConfigError(fault(what, got=", ".join(given), expected="--gen as well", remedy=remedy))
+    if config is None:
+        expected, remedy = "a Python file with config() -> GanRecipe", "name configs/gan.py"
+        raise ConfigError(fault("--config is missing", got="none", expected=expected, remedy=remedy))
+    recipe = _load(config)
+    configs.override(recipe, words)
+    configs.check(recipe)
+    if dry_run:
+        return plan(recipe)
+    path = out or run_directory(recipe.name, "", newest=resume)
+    if resume and not path.exists():
+        logger.info("%s holds nothing to resume: a new run begins", path)
+    return run(recipe, directory=RunDirectory(path, resume=resume))
+
+
+def _load(config: str) -> GanRecipe:
+    recipe = configs.load(config)
+    if not isinstance(recipe, GanRecipe):
+        got, remedy = type(recipe).__name__, "return GanRecipe(...), or train it with main.py"
+        raise ConfigError(fault("config() returned no GanRecipe", got=got, expected="a GanRecipe", remedy=remedy))
+    return recipe
+
+
+def _generate(
+    words: Sequence[str],
+    *,
+    config: str | None,
+    out: Path | None,
+    resume: bool,
+    dry_run: bool,
+    classes: Sequence[str] | None = None,
+    **numbers: str | None,
+) -> str:
+    """Write the images of the run that is named, else of the newest, of the config's name if there is one."""
+    if resume:
+        expected, remedy = "the same command with the same --out, which goes on", "leave it out"
+        raise ConfigError(fault("--gen takes no such option", got="--resume", expected=expected, remedy=remedy))
+    order = Order(classes=tuple(classes or ()))
+    typed = [f"{name}={value}" for name, value in numbers.items() if value is not None]
+    configs.override(order, [*(word for word in words if "=" in word), *typed])
+    configs.check(order)
+    runs = [Path(word) for word in words if "=" not in word]
+    if len(runs) > 1:
+        got, remedy = ", ".join(map(str, runs)), "generate from one after the other"
+        raise ConfigError(fault("--gen takes one run", got=got, expected="one directory", remedy=remedy))
+    run = runs[0] if runs else newest_run(_load(config).name if config else None)
+    return generate(order, run=run, out=out, dry_run=dry_run)
+
+
+def plan(recipe: GanRecipe) -> str:
+    """What a run would do, without reading data: the resolved recipe, the networks, the steps."""
+    facts = recipe.data.sizes()
+    networks = build_networks(recipe, num_classes=facts.num_classes if facts else 2)
+    counts = [f"{sum(p.numel() for p in network.parameters()):,}" for network in networks]
+    lines = [configs.dump(recipe), f"generator: {counts[0]} parameters; discriminator: {counts[1]} parameters"]
+    if facts is None:
+        lines.append("The number of classes is known once the data is read; these networks have 2.")
+    seen = recipe.train.steps * recipe.train.discriminator_steps * recipe.train.batch_size
+    lines.append(f"{recipe.train.steps:,} steps in all, which see at most {seen:,} real images")
+    return "\n".join(lines)

@@ -1,0 +1,119 @@
+"""Folders that hold a trained generator and all it takes to use it: `generator.json`, `generator.safetensors`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from finegrain.config import check
+from finegrain.engine.checkpoint import read_json
+from finegrain.errors import CheckpointError, fault
+from finegrain.gan.networks.generator import Generator, GeneratorConfig
+from finegrain.models.tensors import digest, read_tensors
+from finegrain.models.weights import write_tensors
+from finegrain.storage import RunDirectory
+
+FORMAT = 1
+"""Raised whenever the content changes its meaning."""
+_SETTINGS, _TENSORS = "generator.json", "generator.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedGenerator:
+    """What such a folder holds."""
+
+    generator: Generator
+    """In eval mode, on the CPU; `Generator.sample` makes images."""
+    image_size: int
+    """Side of its images in pixels."""
+    class_names: tuple[str, ...]
+    """In the order of its labels."""
+    class_counts: tuple[int, ...]
+    """Train images of each class that it saw."""
+    data: Mapping[str, str]
+    """`Data.identity` of what it was trained for: it saw the train split alone."""
+    recipe: str
+    """The recipe, as Python."""
+    sha256: str
+    """Of the file of its tensors."""
+
+
+def write_generator(
+    generator: Generator,
+    folder: Path,
+    *,
+    config: GeneratorConfig,
+    image_size: int,
+    class_names: Sequence[str],
+    class_counts: Sequence[int],
+    data: Mapping[str, str],
+    recipe: str,
+) -> None:
+    """Write a generator so that `read_generator` builds it again; arguments as `TrainedGenerator` names them."""
+    write_tensors(generator.state_dict(), folder / _TENSORS)
+    content = {
+        "format": FORMAT,
+        "generator": asdict(config),
+        "image_size": image_size,
+        "class_names": list(class_names),
+        "class_counts": list(class_counts),
+        "sha256": digest(folder / _TENSORS),
+        "data": dict(data),
+        "recipe": recipe,
+    }
+    (folder / _SETTINGS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read_generator(folder: Path) -> TrainedGenerator:
+    """What `write_generator` wrote.
+
+    Raises:
+        CheckpointError: The folder is no such folder, damaged, or of another format.
+        WeightsError: So are its tensors.
+    """
+    content: dict[str, Any] = read_json(folder / _SETTINGS, dict)
+    try:
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']}")
+        config, size, names = GeneratorConfig(**content["generator"]), content["image_size"], content["class_names"]
+        counts = tuple(int(count) for count in content["class_counts"])
+        if len(counts) != len(names):
+            raise ValueError(f"{len(counts)} counts of {len(names)} classes")
+        if "train split" not in content["data"]:
+            raise ValueError("no digest of its train split")
+        check(config)
+        generator = config.build(image_size=size, num_classes=len(names))
+        generator.load_state_dict(read_tensors(folder / _TENSORS, sha256=content["sha256"]))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        got = str(error).splitlines()[0]
+        expected, remedy = f"a generator of format {FORMAT}", "restore it, or train again"
+        what = f"{folder} holds no generator that can be read"
+        raise CheckpointError(fault(what, got=got, expected=expected, remedy=remedy)) from error
+    return TrainedGenerator(
+        generator=generator.eval().requires_grad_(False),
+        image_size=size,
+        class_names=tuple(names),
+        class_counts=counts,
+        data=content["data"],
+        recipe=content["recipe"],
+        sha256=content["sha256"],
+    )
+
+
+def find_generator(path: Path) -> Path:
+    """The folder of the generator that the run at `path` kept, every byte verified; `path` if it is such a folder.
+
+    Raises:
+        CheckpointError: There is none, or it is damaged.
+    """
+    if (path / _SETTINGS).is_file():
+        return path
+    got = "no such directory" if not path.is_dir() else f"neither checkpoints nor {_SETTINGS}"
+    if (path / "checkpoints").is_dir():
+        folder = RunDirectory(path, resume=True).newest("best")
+        if folder is not None and (folder / _SETTINGS).is_file():
+            return folder
+        got = "no generator that was kept" if folder is None else "a classifier"
+    expected, remedy = "the --out of a training by main_gan.py", "name another directory, or train one"
+    raise CheckpointError(fault(f"{path} holds no generator", got=got, expected=expected, remedy=remedy))

@@ -1,0 +1,1 @@
+"""The two networks of a GAN, one a file."""

@@ -1,0 +1,284 @@
+"""The recipe of a conditional GAN and the one path that carries it out: data, networks, training, report."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from finegrain import config
+from finegrain.data import splits
+from finegrain.data.base import Data, DataConfig, Sample, Source
+from finegrain.data.feed import ImageFeed
+from finegrain.data.loader import Loader
+from finegrain.data.transforms import eval_transform
+from finegrain.engine.checkpoint import Checkpoints
+from finegrain.engine.ema import WeightEMA
+from finegrain.engine.history import TensorBoardLog
+from finegrain.engine.interrupt import Interrupt
+from finegrain.errors import CheckpointError, DataError, fault, fault_list
+from finegrain.gan.augment import DiffAugment
+from finegrain.gan.generator_folder import read_generator, write_generator
+from finegrain.gan.losses import AdversarialLoss, Hinge
+from finegrain.gan.networks.discriminator import Discriminator, DiscriminatorConfig
+from finegrain.gan.networks.generator import Generator, GeneratorConfig, ImageSize
+from finegrain.gan.pictures import grid, png, to_pixels
+from finegrain.gan.player import Player
+from finegrain.gan.selection import Selection, SelectionConfig, classifier_features, images_of, pixel_components
+from finegrain.gan.trainer import GanTrainConfig, GanTrainer
+from finegrain.preprocessing import Preprocessing
+from finegrain.report.gan import GanReport
+from finegrain.runtime import Runtime, RuntimeConfig, Stopwatch, device_faults, environment, seed_of
+from finegrain.storage import RunDirectory, name_faults
+
+logger = logging.getLogger(__name__)
+
+GRIDS, EXTRACTOR = "grids", "pixel_components.safetensors"
+COLUMNS, MOST_ROWS = 8, 20
+"""Images of a class in a grid, and classes."""
+
+
+@dataclass(kw_only=True, slots=True)
+class GanRecipe:
+    """All that defines a training of a GAN; the same recipe gives the same images."""
+
+    name: str
+    """Names the folder of its runs, ckpt/<name>/."""
+    seed: int = 0
+    """Seed of first weights, order, noise and augmentation."""
+    image_size: ImageSize = 64
+    """Side in pixels of what is generated; the central square of a real image is reduced to it."""
+    data: DataConfig
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    loss: AdversarialLoss = field(default_factory=Hinge)
+    augment: DiffAugment = field(default_factory=DiffAugment)
+    train: GanTrainConfig = field(default_factory=GanTrainConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+
+    def faults(self) -> list[str]:
+        """A name must do as a folder's name, and no setting may be without effect."""
+        default = {field.name: field.default for field in fields(RuntimeConfig)}
+        return name_faults(self.name) + [
+            fault(f"runtime.{key} has no effect", got=value, expected=f"{default[key]}", remedy="leave it out")
+            for key in ("compile", "cache", "cache_limit_gb")
+            if (value := getattr(self.runtime, key)) != default[key]
+        ]
+
+
+def run(recipe: GanRecipe, *, directory: RunDirectory) -> str:
+    """Train on the train split, keep the generator nearest to val, write the report; return the result in one line.
+
+    A directory that holds checkpoints of this recipe is gone on with, from the newest.
+    """
+    clock = Stopwatch()
+    with directory, device_faults():
+        runtime = recipe.runtime.build()
+        with clock("data"):
+            data = splits.build(recipe.data, recipe.data.table())
+            require_images(data)
+            selection = build_selection(recipe, directory=directory, data=data, runtime=runtime)
+        with clock("training"), Interrupt() as interrupt:
+            trainer = build_trainer(
+                recipe, data=data, selection=selection, directory=directory, runtime=runtime, interrupt=interrupt
+            )
+            with TensorBoardLog(directory.path / "tensorboard", over="step") as log:
+                trainer.fit(train_feed(recipe, data, runtime), on_row=log)
+        return report(recipe, trainer, data=data, selection=selection, directory=directory, clock=clock)
+
+
+def require_images(data: Data) -> None:
+    """Refuse classes of one train image: nothing but copies of it could be learned.
+
+    Raises:
+        DataError: There are some.
+    """
+    expected, remedy = "at least 2, and better 100", "add images, or leave the class out"
+    faults = [
+        fault("a class with one train image", got=name, expected=expected, remedy=remedy)
+        for name, count in zip(data.class_names, data.class_counts(), strict=True)
+        if count < 2
+    ]
+    if faults:
+        raise DataError(fault_list("the train split cannot be generated from", faults))
+
+
+def build_feed(
+    recipe: GanRecipe, samples: Sequence[Sample], source: Source, runtime: Runtime, *, train: bool = False
+) -> ImageFeed:
+    """Central squares of `samples` as float32 [B, 3, S, S] in [−1, 1], in an order of chance to `train`."""
+    size, half = recipe.image_size, (0.5, 0.5, 0.5)
+    preprocessing = Preprocessing(image_size=size, resize_size=size, mean=half, std=half, interpolation="bicubic")
+    loader = Loader(
+        samples,
+        source=source,
+        transform=eval_transform(preprocessing),
+        batch_size=recipe.train.batch_size,
+        seed=recipe.seed,
+        train=train,
+        num_workers=runtime.num_workers,
+    )
+    return ImageFeed(loader, preprocessing=preprocessing, runtime=runtime)
+
+
+def train_feed(recipe: GanRecipe, data: Data, runtime: Runtime) -> ImageFeed:
+    """All that the networks learn from."""
+    return build_feed(recipe, data.train, data.source, runtime, train=True)
+
+
+def build_selection(recipe: GanRecipe, *, directory: RunDirectory, data: Data, runtime: Runtime) -> Selection:
+    """What chooses the generator: it compares images by a classifier's features, or by their pixels."""
+    if recipe.selection.classifier is not None:
+        extract = classifier_features(recipe.selection.classifier, runtime)
+    else:
+        train = train_feed(recipe, data, runtime)
+        extract = pixel_components(lambda most: images_of(train, most)[0], directory.path / EXTRACTOR)
+    val = build_feed(recipe, data.val, data.source, runtime)
+    return Selection(extract, val=val, samples=recipe.selection.samples, seed=recipe.seed)
+
+
+def build_networks(recipe: GanRecipe, *, num_classes: int) -> tuple[Generator, Discriminator]:
+    """Both networks with their first weights, a function of the seed."""
+    torch.manual_seed(seed_of(recipe.seed, "weights"))
+    generator = recipe.generator.build(image_size=recipe.image_size, num_classes=num_classes)
+    return generator, recipe.discriminator.build(image_size=recipe.image_size, num_classes=num_classes)
+
+
+def build_trainer(
+    recipe: GanRecipe,
+    *,
+    data: Data,
+    selection: Selection,
+    directory: RunDirectory,
+    runtime: Runtime,
+    interrupt: Interrupt,
+) -> GanTrainer:
+    """The loop with all its parts, where the newest checkpoint stands."""
+
+    def player(name: str, network: Any) -> Player[Any]:
+        runtime.place_model(network)
+        betas = (recipe.train.beta1, 0.999)
+        optimizer = torch.optim.Adam(network.parameters(), lr=recipe.train.lr, betas=betas, fused=True)
+        return Player(name=name, network=network, optimizer=optimizer, runtime=runtime)
+
+    generator, discriminator = build_networks(recipe, num_classes=len(data.class_names))
+    weights = sum(tensor.nbytes for network in (generator, discriminator) for tensor in network.state_dict().values())
+    directory.require_space(3 * 5 * weights)
+    checkpoints = Checkpoints(
+        directory,
+        identity=identify(recipe, data=data, runtime=runtime),
+        write_model=partial(write_best, recipe=recipe, data=data),
+        interrupt=interrupt,
+    )
+    trainer = GanTrainer(
+        config=recipe.train,
+        generator=player("generator", generator),
+        discriminator=player("discriminator", discriminator),
+        average=WeightEMA(generator, decay=recipe.train.ema_decay),
+        loss=recipe.loss,
+        augment=recipe.augment,
+        runtime=runtime,
+        seed=recipe.seed,
+        keeper=checkpoints,
+        evaluate=partial(evaluate, recipe=recipe, selection=selection, directory=directory),
+    )
+    checkpoints.resume(trainer)
+    directory.write("config.py", config.dump(recipe))
+    return trainer
+
+
+def identify(recipe: GanRecipe, *, data: Data, runtime: Runtime) -> dict[str, Any]:
+    """All that the numbers of a run depend on, the images of its train split above all."""
+    free = ("runtime.num_workers", "data.root", "data.pixel_cache")
+    return {
+        "class_names": data.class_names,
+        **{section: type(getattr(recipe, section)).__name__ for section in ("data", "loss")},
+        **data.identity(),
+        **{key: value for key, value in config.flatten(recipe).items() if key not in free},
+        "device": runtime.device.type,
+        "precision": runtime.precision,
+    }
+
+
+def write_best(model: nn.Module, folder: Path, *, recipe: GanRecipe, data: Data) -> None:
+    """Write the best generator so far as a folder that `read_generator` reads."""
+    assert isinstance(model, Generator)
+    write_generator(
+        model,
+        folder,
+        config=recipe.generator,
+        image_size=recipe.image_size,
+        class_names=data.class_names,
+        class_counts=data.class_counts(),
+        data=data.identity(),
+        recipe=config.dump(recipe),
+    )
+
+
+def evaluate(
+    generator: Generator, step: int, *, recipe: GanRecipe, selection: Selection, directory: RunDirectory
+) -> Mapping[str, float]:
+    """Draw the grid of this step, and compare the generator's images with val's."""
+    (directory.path / GRIDS).mkdir(exist_ok=True)
+    directory.write(f"{GRIDS}/step-{step:06d}.png", draw(generator, seed=recipe.seed))
+    return selection(generator)
+
+
+def draw(generator: Generator, *, seed: int) -> bytes:
+    """A grid as PNG, a class a row: the noise of every place is always the same."""
+    rows = min(generator.embedding.num_embeddings, MOST_ROWS)
+    labels = [row for row in range(rows) for _ in range(COLUMNS)]
+    seeds = [seed_of(seed, "grid", place) for place in range(len(labels))]
+    return png(grid(to_pixels(generator.sample(labels, seeds)), columns=COLUMNS))
+
+
+def draw_real(recipe: GanRecipe, data: Data, runtime: Runtime) -> bytes:
+    """The same grid of train images; a class of fewer repeats them."""
+    by_class = [[s for s in data.train if s.label == label] for label in range(min(len(data.class_names), MOST_ROWS))]
+    shown = [samples[place % len(samples)] for samples in by_class for place in range(COLUMNS)]
+    images, _ = images_of(build_feed(recipe, shown, data.source, runtime))
+    return png(grid(to_pixels(images), columns=COLUMNS))
+
+
+def report(
+    recipe: GanRecipe,
+    trainer: GanTrainer,
+    *,
+    data: Data,
+    selection: Selection,
+    directory: RunDirectory,
+    clock: Stopwatch,
+) -> str:
+    """Judge the generator that was kept, write the report, and return the result in one line."""
+    folder = directory.newest("best")
+    if folder is None:
+        expected, remedy = "one finite kernel distance", "look at grids/, lower train.lr, or raise train.steps"
+        raise CheckpointError(fault("no generator was kept", got="none", expected=expected, remedy=remedy))
+    runtime = trainer.runtime
+    with clock("judgement"):
+        generator = read_generator(folder).generator.to(runtime.device)
+        distance = selection.judge(generator)
+        pictures = draw(generator, seed=recipe.seed), draw_real(recipe, data, runtime)
+    written = GanReport(
+        name=recipe.name,
+        class_names=data.class_names,
+        history=trainer.progress.history,
+        kept_step=trainer.best.epoch or 0,
+        distance=distance,
+        generated=pictures[0],
+        real=pictures[1],
+        counts={"train": len(data.train), "val": len(data.val), "test": len(data.test)},
+        identity=data.identity(),
+        seconds={**clock.seconds, "training": trainer.progress.seconds},
+        peak_memory_bytes=runtime.peak_memory_bytes(),
+        environment=environment(runtime),
+        recipe_source=config.dump(recipe),
+        notes=(*data.carved, *data.notes),
+    )
+    page = written.write(directory.path)
+    return f"{written.headline()}\n{page}"

@@ -1,0 +1,71 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from finegrain.errors import CheckpointError, WeightsError
+from finegrain.gan.generator_folder import read_generator, write_generator
+from finegrain.gan.networks.generator import Generator, GeneratorConfig
+from finegrain.gan.pictures import grid, to_pixels
+
+CONFIG = GeneratorConfig(width=2, noise_dim=4, style="transposed", conditioning="concat")
+
+
+def written(folder: Path) -> Generator:
+    torch.manual_seed(0)
+    made = CONFIG.build(image_size=64, num_classes=2)
+    made(torch.randn(4, 4), torch.tensor([0, 1, 1, 0]))  # statistics that are not those of the start
+    folder.mkdir()
+    names, data = ("jay", "wren"), {"train split": "ab"}
+    facts = {"class_names": names, "class_counts": (5, 6), "data": data, "recipe": "R"}
+    write_generator(made, folder, config=CONFIG, image_size=64, **facts)
+    return made.eval()
+
+
+def test_a_generator_makes_the_same_images_after_the_disk(tmp_path: Path) -> None:
+    made, read = written(tmp_path / "a"), read_generator(tmp_path / "a")
+    assert torch.equal(read.generator.sample([0, 1], [3, 4]), made.sample([0, 1], [3, 4]))
+    assert (read.image_size, read.class_names, read.data, read.recipe) == (
+        64,
+        ("jay", "wren"),
+        {"train split": "ab"},
+        "R",
+    )
+
+
+def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
+    written(tmp_path / "a")
+    settings, tensors = tmp_path / "a" / "generator.json", tmp_path / "a" / "generator.safetensors"
+    content = json.loads(settings.read_text())
+    for change in (
+        {"format": 9},
+        {"image_size": 32},
+        {"generator": {"width": 2, "depth": 3}},
+        {"class_names": ["jay"]},
+        {"class_counts": [5]},
+        {"data": {}},
+    ):
+        settings.write_text(json.dumps(content | change))
+        with pytest.raises(CheckpointError, match="holds no generator that can be read"):
+            read_generator(tmp_path / "a")
+    settings.write_text(json.dumps(content))
+    tensors.write_bytes(tensors.read_bytes()[:-1] + b"x")
+    with pytest.raises(WeightsError):
+        read_generator(tmp_path / "a")
+    with pytest.raises(CheckpointError, match="is damaged"):
+        read_generator(tmp_path)
+
+
+def test_pixels_span_the_levels_and_round() -> None:
+    levels = torch.tensor([-1.0, 0.0, 1.0, 1.5, 2 / 255 * 100.4 - 1]).view(1, 1, 1, 5).expand(1, 3, 1, 5)
+    assert to_pixels(levels)[0, 0, :, 0].tolist() == [0, 128, 255, 255, 100]
+
+
+def test_a_grid_goes_row_by_row() -> None:
+    images = np.stack([np.full((3, 3, 3), level, np.uint8) for level in range(6)])
+    drawn = grid(images, columns=3)
+    assert drawn.shape == (2 * 5 - 2, 3 * 5 - 2, 3)
+    assert [int(drawn[top, left, 0]) for top in (0, 5) for left in (0, 5, 10)] == [0, 1, 2, 3, 4, 5]
+    assert (drawn[3:5] == 255).all()

@@ -1,0 +1,162 @@
+"""`main_gan.py` as a user meets it: what a run leaves, an exact resume, and one message for every wrong input."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import main
+import main_gan
+from finegrain.gan.generator_folder import read_generator
+from finegrain.gan.trainer import GanTrainer
+
+ROOT = Path(__file__).parent.parent.parent
+CONFIG = str(ROOT / "configs" / "gan.py")
+TINY = [
+    "image_size=32", "data.num_species=3", "data.train_per_species=6", "data.val_per_species=4", "data.image_size=32",
+    "data.test_per_species=1", "generator.width=2", "discriminator.width=2", "generator.noise_dim=4",
+    "train.steps=5", "train.evaluate_steps=2", "train.batch_size=8", "train.discriminator_steps=1",
+    "selection.samples=12", "runtime.device=cpu", "runtime.precision=fp32",
+]  # fmt: skip
+
+
+def go(out: Path, *words: str) -> int:
+    return main_gan.main(["--config", CONFIG, "--out", str(out), *TINY, *words])
+
+
+def refused(capsys: pytest.CaptureFixture[str], code: int) -> str:
+    """The one message of a refused run."""
+    assert code == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("finegrain: ")
+    assert "Traceback" not in shown
+    return shown
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("gan") / "whole"
+    assert go(out) == 0
+    return out
+
+
+def products(run: Path) -> dict[str, bytes]:
+    """Everything a finished run leaves that does not tell the time."""
+    latest, best = (max((run / "checkpoints").glob(f"{kind}-*")) for kind in ("latest", "best"))
+    files = [latest / "state.safetensors", best / "generator.safetensors", best / "generator.json"]
+    files += [run / "generated.png", *sorted((run / "grids").iterdir())]
+    return {file.name: file.read_bytes() for file in files}
+
+
+def test_a_run_leaves_checkpoints_grids_and_a_report(whole: Path) -> None:
+    assert [path.name for path in sorted((whole / "grids").iterdir())] == [
+        "step-000002.png", "step-000004.png", "step-000005.png",
+    ]  # fmt: skip
+    assert Image.open(whole / "generated.png").size == (8 * 34 - 2, 3 * 34 - 2)
+    metrics = json.loads((whole / "metrics.json").read_text())
+    assert metrics["kept_step"] in (2, 4, 5)
+    assert metrics["counts"] == {"train": 18, "val": 12, "test": 3}
+    distance = metrics["kernel_distance"]
+    assert (distance["n_real"], distance["n_fake"]) == (12, 12)
+    assert len(distance["extractor"]["sha256"]) == 64
+    history = (whole / "history.csv").read_text().splitlines()
+    assert history[0].startswith("step,d_loss,d_real,d_fake,g_loss,kernel_distance,diversity")
+    assert len(history) == 4
+    page = (whole / "report.html").read_text()
+    assert page.count("data:image/png;base64,") == 3
+    assert (whole / "curves.png").stat().st_size > 0
+    assert list((whole / "tensorboard").iterdir())
+
+
+def test_the_kept_generator_is_tied_to_the_train_split_and_makes_the_grid(whole: Path) -> None:
+    kept = read_generator(max((whole / "checkpoints").glob("best-*")))
+    assert kept.data == json.loads((whole / "metrics.json").read_text())["identity"]
+    assert {"train split", "train contents"} <= set(kept.data)
+    assert kept.class_names == tuple(json.loads((whole / "metrics.json").read_text())["class_names"])
+    state = json.loads((max((whole / "checkpoints").glob("latest-*")) / "state.json").read_text())
+    assert state["identity"]["train split"] == kept.data["train split"]
+    assert kept.generator.sample([0, 1], [5, 6]).shape == (2, 3, 32, 32)
+
+
+@pytest.mark.parametrize(("step", "crash"), [(3, False), (4, False), (3, True), (5, True)])
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, crash: bool
+) -> None:
+    take_step = GanTrainer._take_step
+
+    def stopped(self: GanTrainer, images: object) -> None:
+        if crash and self.progress.step == step - 1:
+            raise RuntimeError("crash")
+        take_step(self, images)  # type: ignore[arg-type]
+        if self.progress.step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GanTrainer, "_take_step", stopped)
+        if crash:
+            with pytest.raises(RuntimeError, match="crash"):
+                go(tmp_path / "run")
+        else:
+            assert go(tmp_path / "run") == 143
+    assert go(tmp_path / "run", "--resume") == 0
+    assert products(tmp_path / "run") == products(whole)
+
+
+def test_the_written_config_repeats_the_run(whole: Path, tmp_path: Path) -> None:
+    assert main_gan.main(["--config", str(whole / "config.py"), "--out", str(tmp_path / "again")]) == 0
+    assert products(tmp_path / "again")["generated.png"] == products(whole)["generated.png"]
+
+
+def test_a_run_is_not_gone_on_with_under_another_recipe(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "holds a run already" in refused(capsys, go(whole))
+    shown = refused(capsys, go(whole, "--resume", "train.lr=1e-3"))
+    assert "train.lr: 0.0002 was saved, 0.001 is asked for" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["image_size=48"], "image_size cannot take this value: got 48; expected one of 32, 64, 128, 256"),
+        (["data.train_per_species=1"], "a class with one train image: got plain-winged"),
+        (["data.val_per_species=3"], "val has too few images to choose a generator: got 9; expected at least 10"),
+        (["runtime.cache=x"], "runtime.cache has no effect"),
+        (["train.step=5"], "unknown config key: got train.step"),
+        (["train.lr=1e30"], "is not finite at step"),
+        (["selection.classifier=nowhere"], "nowhere"),
+    ],
+)
+def test_wrong_input_is_one_message(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+) -> None:
+    assert message in refused(capsys, go(tmp_path / "run", *words))
+
+
+def test_each_program_refuses_the_others_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quickstart = str(ROOT / "configs" / "quickstart.py")
+    message = "config() returned no GanRecipe: got Recipe; expected a GanRecipe"
+    assert message in refused(capsys, main_gan.main(["--config", quickstart]))
+    assert "config() returned no Recipe: got GanRecipe" in refused(capsys, main.main(["--config", CONFIG]))
+
+
+def test_a_folder_of_images_can_be_generated_from(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("jay", "wren"):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
+    config = tmp_path / "recipe.py"
+    config.write_text(
+        "from finegrain.data.folder import ImageFolder\nfrom finegrain.gan.recipe import GanRecipe\n\n\n"
+        "def config():\n    return GanRecipe(name='own', data=ImageFolder(root='images', val_fraction=0.4))\n"
+    )
+    words = [word for word in TINY if not word.startswith("data.")]
+    words += [f"data.root={tmp_path / 'images'}", "train.steps=1"]
+    assert main_gan.main(["--config", str(config), "--out", str(tmp_path / "run"), *words]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["class_names"] == ["jay", "wren"]
+    assert "carved out of train" in metrics["notes"][0]
