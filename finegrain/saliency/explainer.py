@@ -113,8 +113,7 @@ class Explainer:
         outputs = [kept[layer.module] for layer in layers]
         features = [_array(layer, output.detach()) for layer, output in zip(layers, outputs, strict=True)]
         maps = []
-        for asked in weights:
-            gradients = torch.autograd.grad((logits * asked).sum(), outputs, retain_graph=True)
+        for gradients in _gradients(logits, outputs, weights):
             heat = sum(
                 cam.get_cam_image(images, layer.module, None, values, _array(layer, gradient), False)
                 for layer, values, gradient in zip(layers, features, gradients, strict=True)
@@ -155,6 +154,20 @@ class Explainer:
         if not self._layers:
             self._layers = find_layers(self._network, images, head=self._head, attentions=self._attentions)
         return self._layers
+
+
+def _gradients(logits: Tensor, outputs: Sequence[Tensor], weights: Tensor) -> Iterator[Sequence[Tensor]]:
+    """Of the sums that each of `weights` [Q, B, K] asks about; a difference of earlier sums costs no backward pass."""
+    asked: list[Tensor] = []
+    known: list[Sequence[Tensor]] = []
+    for row in weights:
+        pairs = ((i, j) for i in range(len(asked)) for j in range(len(asked)) if torch.equal(asked[i] - asked[j], row))
+        if pair := next(pairs, None):
+            yield [first - second for first, second in zip(known[pair[0]], known[pair[1]], strict=True)]
+            continue
+        asked.append(row)
+        known.append(torch.autograd.grad((logits * row).sum(), outputs, retain_graph=True))
+        yield known[-1]
 
 
 def _array(layer: Layer, output: Tensor) -> NDArray[np.float32]:
