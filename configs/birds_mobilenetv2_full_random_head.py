@@ -2,7 +2,8 @@
 
     FINEGRAIN_DATA=FOLDER python main.py --config configs/birds_mobilenetv2_full_random_head.py
 
-The accuracy is not measured.
+Measured in a short course only, 3 of 12 epochs, three seeds (README): test top-1 76.8 ± 1.0 % (mean ± sd).
+As it stands: not measured.
 """
 
 from configs.birds_mobilenetv2_full import config as base

@@ -2,7 +2,8 @@
 
     FINEGRAIN_DATA=FOLDER python main.py --config configs/birds_vit_tiny_bitfit.py
 
-The accuracy is not measured.
+Measured in a short course only, 2 of 8 epochs, three seeds (README): test top-1 94.8 ± 0.2 % (mean ± sd).
+As it stands: not measured.
 """
 
 from configs.birds_vit_tiny_lora import config as base

@@ -2,7 +2,8 @@
 
     FINEGRAIN_DATA=FOLDER python main.py --config configs/birds_vit_tiny_full_random_head.py
 
-The accuracy is not measured.
+Measured in a short course only, 2 of 8 epochs, three seeds (README): test top-1 83.1 ± 0.7 % (mean ± sd).
+As it stands: not measured.
 """
 
 from configs.birds_vit_tiny_full import config as base
