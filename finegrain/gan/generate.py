@@ -22,7 +22,7 @@ from finegrain.gan.pictures import png, to_pixels
 from finegrain.gan.version import Place, Version, open_version
 from finegrain.runtime import RuntimeConfig, device_faults, seed_of
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the same settings come to stand for other images."""
 PER_CLASS = 100
 """Where no number is asked for."""

@@ -61,9 +61,16 @@ def test_equal_embeddings_give_batch_norm_with_their_scale_and_shift() -> None:
 
 def test_a_doubling_by_neighbours_is_a_convolution_of_the_doubled() -> None:
     torch.manual_seed(0)
-    layer, rows = doubling(2, 4, "upsample"), torch.randn(1, 2, 4, 4)
-    wanted = functional.conv2d(rows.repeat_interleave(2, 2).repeat_interleave(2, 3), layer.weight, padding=1)
-    torch.testing.assert_close(layer(rows), wanted)
+    layer, rows = doubling(2, 3, "upsample").double(), torch.randn(2, 2, 4, 5, dtype=torch.float64, requires_grad=True)
+    assert isinstance(layer, nn.Conv2d)
+    inputs = (rows, layer.weight, layer.bias)
+    doubled = rows.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    wanted, found = functional.conv2d(doubled, layer.weight, layer.bias, padding=1), layer(rows)
+    torch.testing.assert_close(found, wanted)
+    weights = torch.randn_like(wanted)
+    gradients = (torch.autograd.grad((images * weights).sum(), inputs) for images in (found, wanted))
+    torch.testing.assert_close(*gradients)
+    assert set(layer.state_dict()) == {"weight", "bias"}
 
 
 @pytest.mark.parametrize("style", STYLES)
