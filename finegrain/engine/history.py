@@ -1,4 +1,4 @@
-"""The curves of a run, live, in TensorBoard's format."""
+"""The curves and pictures of a run, live, in TensorBoard's format."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -6,13 +6,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
 from finegrain.errors import OutputError, fault
 
 
 class TensorBoardLog:
-    """Writes each epoch's row as scalars; use it in a `with`."""
+    """Writes each epoch's row as scalars, and pictures; use it in a `with`."""
 
     def __init__(self, folder: Path, *, over: str = "epoch") -> None:
         """Name the folder of the event files, to which a resumed run adds one, and what of a row counts them."""
@@ -46,6 +48,15 @@ class TensorBoardLog:
             for name in row.keys() - {self._over}:
                 self._writer.add_scalar(name.replace("_", "/", 1), row[name], int(row[self._over]))
             self._writer.flush()
+
+    def picture(self, name: str, pixels: NDArray[np.uint8], number: int) -> None:
+        """Add `pixels` uint8 [H, W, 3], of the row counted `number` that follows and brings them to the disk.
+
+        Raises:
+            OutputError: The disk is full or refuses.
+        """
+        with self._told():
+            self._writer.add_image(name, pixels, number, dataformats="HWC")
 
     @contextmanager
     def _told(self) -> Iterator[None]:

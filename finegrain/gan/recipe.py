@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 from finegrain import config
@@ -37,7 +39,7 @@ from finegrain.storage import RunDirectory, name_faults
 
 logger = logging.getLogger(__name__)
 
-GRIDS, EXTRACTOR = "grids", "pixel_components.safetensors"
+GRIDS, GRID, EXTRACTOR = "grids", "step-{step:06d}.png", "pixel_components.safetensors"
 COLUMNS, MOST_ROWS = 8, 20
 """Images of a class in a grid, and classes."""
 
@@ -88,7 +90,9 @@ def run(recipe: GanRecipe, *, directory: RunDirectory) -> str:
                 recipe, data=data, selection=selection, directory=directory, runtime=runtime, interrupt=interrupt
             )
             with TensorBoardLog(directory.path / "tensorboard", over="step") as log:
-                trainer.fit(train_feed(recipe, data, runtime), on_row=log)
+                trainer.fit(
+                    train_feed(recipe, data, runtime), on_row=partial(write_row, log=log, folder=directory.path / GRIDS)
+                )
         return report(recipe, trainer, data=data, selection=selection, directory=directory, clock=clock)
 
 
@@ -225,8 +229,15 @@ def evaluate(
 ) -> Mapping[str, float]:
     """Draw the grid of this step, and compare the generator's images with val's."""
     (directory.path / GRIDS).mkdir(exist_ok=True)
-    directory.write(f"{GRIDS}/step-{step:06d}.png", draw(generator, seed=recipe.seed))
+    directory.write(f"{GRIDS}/{GRID.format(step=step)}", draw(generator, seed=recipe.seed))
     return selection(generator)
+
+
+def write_row(row: Mapping[str, float], *, log: TensorBoardLog, folder: Path) -> None:
+    """Log the row of an evaluation, and the grid in `folder` that it drew."""
+    step = int(row["step"])
+    log.picture("grid", np.asarray(Image.open(folder / GRID.format(step=step))), step)
+    log(row)
 
 
 def draw(generator: Generator, *, seed: int) -> bytes:

@@ -1,7 +1,11 @@
 import errno
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from finegrain.engine.history import TensorBoardLog
 from finegrain.errors import OutputError
@@ -13,6 +17,17 @@ def test_each_row_is_written(tmp_path: Path) -> None:
     content = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert b"train/loss" in content
     assert b"eval/top1" in content
+
+
+def test_a_picture_is_written_as_it_is(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    with TensorBoardLog(tmp_path, over="step") as log:
+        log.picture("grid", pixels, 40)
+        log({"step": 40.0, "d_loss": 1.5})
+        read = EventAccumulator(str(tmp_path)).Reload()
+        (found,) = read.Images("grid")
+    assert found.step == read.Scalars("d/loss")[0].step == 40
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(found.encoded_image_string))), pixels)
 
 
 def test_a_full_disk_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

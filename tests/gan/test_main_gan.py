@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import main
 import main_gan
@@ -69,7 +70,8 @@ def test_a_run_leaves_checkpoints_grids_and_a_report(whole: Path) -> None:
     page = (whole / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 3
     assert (whole / "curves.png").stat().st_size > 0
-    assert list((whole / "tensorboard").iterdir())
+    logged = EventAccumulator(str(whole / "tensorboard")).Reload()
+    assert [picture.step for picture in logged.Images("grid")] == [2, 4, 5]
 
 
 def test_the_kept_generator_is_tied_to_the_train_split_and_makes_the_grid(whole: Path) -> None:
