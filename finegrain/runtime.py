@@ -22,6 +22,7 @@ from finegrain.errors import ConfigError, DeviceError, fault
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Compile = Literal["auto", "never"]
+_ROOM = "lower train.batch_size (and raise train.accumulate_steps by as much), or train fewer layers"
 _RECORDED = ("torch", "torchvision", "timm", "albumentations", "numpy", "pillow", "simplejpeg", "scikit-learn")
 
 
@@ -135,8 +136,11 @@ class RuntimeConfig:
 
 
 @contextmanager
-def device_faults() -> Iterator[None]:
+def device_faults(*, room: str = _ROOM) -> Iterator[None]:
     """Say in one message what the device cannot do.
+
+    Args:
+        room: What makes room in its memory.
 
     Raises:
         DeviceError: Its memory is used up, or an operation has no deterministic form.
@@ -146,9 +150,8 @@ def device_faults() -> Iterator[None]:
     except RuntimeError as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in reason:
-            remedy = "lower train.batch_size (and raise train.accumulate_steps by as much), or train fewer layers"
             raise DeviceError(
-                fault("the device's memory is used up", got=reason, expected="room for one batch", remedy=remedy)
+                fault("the device's memory is used up", got=reason, expected="room for one batch", remedy=room)
             ) from error
         if "does not have a deterministic implementation" in reason:
             remedy = "set runtime.deterministic=false"

@@ -79,7 +79,7 @@ def generate(order: Order, *, run: Path, out: Path | None, dry_run: bool) -> str
     if dry_run:
         counts = "\n".join(f"  {trained.class_names[label]}: {number}" for label, number in numbers.items())
         return f"{len(places)} images of {trained.image_size} pixels by {folder}, into {path}:\n{counts}"
-    with device_faults():
+    with device_faults(room="generate with runtime.device=cpu"):
         device = order.runtime.build().device
         trained.generator.to(device)
         settings = _settings(order, trained, run=run, labels=list(numbers), device=device)

@@ -79,7 +79,7 @@ def run(recipe: GanRecipe, *, directory: RunDirectory) -> str:
     A directory that holds checkpoints of this recipe is gone on with, from the newest.
     """
     clock = Stopwatch()
-    with directory, device_faults():
+    with directory, device_faults(room="lower train.batch_size or the networks' width"):
         runtime = recipe.runtime.build()
         with clock("data"):
             data = splits.build(recipe.data, recipe.data.table())

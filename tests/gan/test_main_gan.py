@@ -1,5 +1,6 @@
 """`main_gan.py` as a user meets it: what a run leaves, an exact resume, and one message for every wrong input."""
 
+import csv
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -108,6 +110,31 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
     assert products(tmp_path / "run") == products(whole)
 
 
+def test_a_collapse_ends_the_training_and_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A learning rate ten times too high: images come nearer to val's for some steps, and then go far away."""
+    words = ["data.train_per_species=20", "data.val_per_species=8", "generator.width=4", "discriminator.width=4"]
+    words += ["generator.noise_dim=8", "train.batch_size=16", "train.ema_decay=0.8", "train.lr=2e-3"]
+    words += ["selection.samples=24", "train.steps=1000", "train.evaluate_steps=5", "train.patience=8"]
+    config = tmp_path / "recipe.py"
+    config.write_text(
+        "from finegrain.data.synthetic import SyntheticBirds\nfrom finegrain.gan.losses import NonSaturating\n"
+        "from finegrain.gan.recipe import GanRecipe\n\n\n"
+        "def config():\n    return GanRecipe(name='high', data=SyntheticBirds(), loss=NonSaturating())\n"
+    )
+    assert main_gan.main(["--config", str(config), "--out", str(tmp_path / "run"), *TINY, *words]) == 0
+    shown = capsys.readouterr().out
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    with (tmp_path / "run" / "history.csv").open() as file:
+        history = {int(float(row["step"])): float(row["kernel_distance"]) for row in csv.DictReader(file)}
+    kept, last = found["kept_step"], max(history)
+    assert last == kept + 40 < 1000
+    assert history[5] > history[kept] == min(history.values())
+    assert history[last] > 10 * history[kept]
+    said = f"Collapsed at step {last} ({history[last] / history[kept]:.1f} times the distance), using step {kept}."
+    assert said in shown
+    assert said in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_the_written_config_repeats_the_run(whole: Path, tmp_path: Path) -> None:
     assert main_gan.main(["--config", str(whole / "config.py"), "--out", str(tmp_path / "again")]) == 0
     assert products(tmp_path / "again")["generated.png"] == products(whole)["generated.png"]
@@ -162,3 +189,16 @@ def test_a_folder_of_images_can_be_generated_from(tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["class_names"] == ["jay", "wren"]
     assert "carved out of train" in metrics["notes"][0]
+
+
+def test_used_up_memory_names_settings_of_this_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: object, images: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(GanTrainer, "_take_step", full)
+    shown = refused(capsys, go(tmp_path / "run"))
+    assert "the device's memory is used up: got CUDA out of memory" in shown
+    assert "lower train.batch_size or the networks' width" in shown
+    assert "accumulate_steps" not in shown
