@@ -20,6 +20,8 @@ LAYERS = {
     "gan.player": 2, "gan.selection": 2,
     "gan.trainer": 2.5, "gan.generator_folder": 2.5,
     "gan.version": 3, "gan.generate": 3, "gan.recipe": 3,
+    "gan.arms": 3, "gan.learners": 3, "gan.experiment": 3,
+    "gan.verdict": 4,
     "gan.commands": 5,
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -13,6 +13,7 @@ from finegrain.report.verdict_record import ArmRow, ClassRow
 ACCURACY: Mapping[Arm, float] = {
     "real": 0.80, "duplicated": 0.80, "synthetic": 0.84, "shuffled": 0.79, "synthetic only": 0.30,
 }  # fmt: skip
+CLASSES = ("auk", "bee-eater", "crane", "dunlin")
 
 
 def make_verdict(accuracy: Mapping[Arm, float] = ACCURACY, *, seeds: int = 5, **changes: Any) -> VerdictReport:
