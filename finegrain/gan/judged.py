@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from finegrain.data import splits
 from finegrain.data.base import Data, Sample, Source
-from finegrain.data.generated import Generated, image_ids, mix, read_version
+from finegrain.data.generated import Generated, mix, read_version
 from finegrain.features.cache import FeatureCache
 from finegrain.features.extract import extract
 from finegrain.features.inference import frozen_once
@@ -72,7 +72,7 @@ class Judged:
 
     def notes(self) -> tuple[str, ...]:
         """What a reader should know of the versions, one sentence each."""
-        own = set(image_ids(self.data.train, self.data.digests))
+        own = set(self.data.train_images())
         return tuple(
             f"{foreign:,} of the {len(version.generated.train_images):,} images that the generator of {version.name} "
             "was trained on are not in this train split: copies of those are not found."
