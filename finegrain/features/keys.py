@@ -62,10 +62,14 @@ def network_key(classifier: Classifier, runtime: Runtime, cut: Cut | None = None
         "libraries": {"opencv": cv2.__version__} | {name: _version(name) for name in _LIBRARIES},
     }
     digest = hashlib.sha256(json.dumps(description, sort_keys=True, default=repr).encode())
-    for name, tensor in sorted(classifier.state_dict().items()):
-        if not name.startswith(prefixes):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    _add_weights(digest, classifier, without=prefixes)
+    return digest.hexdigest()
+
+
+def weights_key(classifier: Classifier) -> str:
+    """SHA-256, in hex, of the weights before the head alone: the same on any device, in any precision."""
+    digest = hashlib.sha256()
+    _add_weights(digest, classifier, without=(f"{classifier.head_name}.",))
     return digest.hexdigest()
 
 
@@ -85,6 +89,13 @@ def image_keys(samples: Sequence[Sample], source: Source) -> list[bytes]:
 def _pixels_key(sample: Sample, source: Source) -> bytes:
     pixels = np.ascontiguousarray(source.read(sample))
     return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+
+
+def _add_weights(digest: "hashlib._Hash", classifier: Classifier, *, without: tuple[str, ...]) -> None:
+    for name, tensor in sorted(classifier.state_dict().items()):
+        if not name.startswith(without):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def _version(package: str) -> str:

@@ -20,6 +20,7 @@ from finegrain.gan.experiment import Experiment, Outcomes, Trainings, conduct
 from finegrain.gan.fidelity import train_head
 from finegrain.gan.judged import Images, Judged, JudgedVersion, see, starting_model, together
 from finegrain.gan.learners import FineTuner, HeadLearner, Learner
+from finegrain.gan.quality import LEAST_HELD_OUT
 from finegrain.judgement import count_test_evaluation
 from finegrain.metrics.benefit import ARMS, Arm, benefit
 from finegrain.metrics.by_class import diversities
@@ -32,10 +33,8 @@ from finegrain.report.verdict_record import ArmRow, ClassRow
 from finegrain.runtime import Runtime, Stopwatch, device_faults, environment, seed_of
 from finegrain.storage import RunDirectory
 
-VERDICT = "verdict-settings.json"
+SETTINGS = "verdict_settings.json"
 """Says what the directory holds."""
-LEAST_HELD_OUT = 99
-"""Images that a first percentile can be told from."""
 
 
 def verdict(recipe: Recipe, experiment: Experiment, path: Path, *, directory: RunDirectory) -> str:
@@ -133,7 +132,7 @@ def _claim(
         "network": judged.extractor.sha256,
         **identify(recipe, data=judged.data, model=model, runtime=runtime),
     }
-    claim(directory, VERDICT, identity)
+    claim(directory, SETTINGS, identity)
 
 
 def _arms(judged: Judged, fraction: float, seed: int) -> Mapping[Arm, Data]:

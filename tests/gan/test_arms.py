@@ -51,9 +51,7 @@ def test_shuffled_labels_are_those_of_the_same_images_dealt_out_anew() -> None:
 
 def test_seeds_take_other_images_and_the_same_seed_the_same() -> None:
     planted = Planted("held out")
-    first, again, other = (
-        build_arms(planted.data, planted.generated, fraction=0.6, seed=seed) for seed in (1, 1, 2)
-    )
+    first, again, other = (build_arms(planted.data, planted.generated, fraction=0.6, seed=seed) for seed in (1, 1, 2))
     assert {arm: data.train for arm, data in first.items()} == {arm: data.train for arm, data in again.items()}
     for arm in ("duplicated", "synthetic", "shuffled"):
         assert first[arm].train != other[arm].train
