@@ -1,4 +1,4 @@
-"""The whole experiment on planted generators, with heads: real images that were held out help, and nothing else does."""
+"""The experiment on planted generators, with heads: real images that were held out help, and nothing else does."""
 
 from functools import partial
 
