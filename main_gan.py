@@ -1,4 +1,4 @@
-"""Train a conditional GAN: `--config`; write its images: `--gen`; judge them: `--quality`; do they help: `--verdict`."""
+"""Train a conditional GAN: `--config`; write images: `--gen`; judge them: `--quality`; do they help? `--verdict`."""
 
 import logging
 import sys
