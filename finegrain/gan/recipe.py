@@ -64,7 +64,11 @@ class GanRecipe:
     def faults(self) -> list[str]:
         """A name must do as a folder's name, and no setting may be without effect."""
         default = {field.name: field.default for field in fields(RuntimeConfig)}
-        return name_faults(self.name) + [
+        faults = name_faults(self.name)
+        if self.data.synthetic is not None:
+            got, remedy = self.data.synthetic, "set data.synthetic=none"
+            faults.append(fault("a generator learns from real images", got=got, expected="none", remedy=remedy))
+        return faults + [
             fault(f"runtime.{key} has no effect", got=value, expected=f"{default[key]}", remedy="leave it out")
             for key in ("compile", "cache", "cache_limit_gb")
             if (value := getattr(self.runtime, key)) != default[key]
@@ -194,7 +198,7 @@ def build_trainer(
 
 def identify(recipe: GanRecipe, *, data: Data, runtime: Runtime) -> dict[str, Any]:
     """All that the numbers of a run depend on, the images of its train split above all."""
-    free = ("runtime.num_workers", "data.root", "data.pixel_cache")
+    free = ("runtime.num_workers", "data.root", "data.pixel_cache", "data.synthetic")
     return {
         "class_names": data.class_names,
         **{section: type(getattr(recipe, section)).__name__ for section in ("data", "loss")},
@@ -216,6 +220,7 @@ def write_best(model: nn.Module, folder: Path, *, recipe: GanRecipe, data: Data)
         class_names=data.class_names,
         class_counts=data.class_counts(),
         data=data.identity(),
+        train_images=data.train_images(),
         recipe=config.dump(recipe),
     )
 
