@@ -3,9 +3,9 @@
     python main_gan.py --config configs/gan.py
 
 As it stands: not measured. With generator.width=32 image_size=32 train.steps=1500 train.evaluate_steps=250, 4.4 CPU
-minutes in bf16 on one thread, one seed: kernel distance to val 0.35 (0.31 to 0.39; 500 generated and 320 real images, 64
-principal components of pixels), still falling, far above the floor of 0.011. Colours, backgrounds and perches are there by
-then; the bird is a blot with an eye.
+minutes in bf16 on one thread, one seed: kernel distance to val 0.35 (0.31 to 0.39; 500 generated and 320 real images,
+64 principal components of pixels), still falling, far above the floor of 0.011. Colours, backgrounds and perches are
+there by then; the bird is a blot with an eye.
 """
 
 from finegrain.data.synthetic import SyntheticBirds

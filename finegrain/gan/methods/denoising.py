@@ -84,7 +84,7 @@ class Denoising:
         with self.runtime.training_forward():
             predicted = self.model(noisy, levels, self._drop(labels))
         loss = functional.mse_loss(predicted, target)
-        return [self.denoiser.step(loss, number=number, watched={"loss": loss})]
+        return [self.denoiser.step(loss, number=number, watched={"mse": loss})]
 
     def _drop(self, labels: Tensor) -> Tensor:
         dropped = torch.rand(labels.shape, device=labels.device) < self.config.label_dropout
