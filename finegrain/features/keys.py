@@ -51,10 +51,14 @@ def network_key(classifier: Classifier, runtime: Runtime, cut: Cut | None = None
         "libraries": {"opencv": cv2.__version__} | {name: _version(name) for name in _LIBRARIES},
     }
     digest = hashlib.sha256(json.dumps(description, sort_keys=True, default=repr).encode())
-    for name, tensor in sorted(classifier.state_dict().items()):
-        if not name.startswith(prefixes):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    _add_weights(digest, classifier, without=prefixes)
+    return digest.hexdigest()
+
+
+def weights_key(classifier: Classifier) -> str:
+    """SHA-256, in hex, of the weights before the head alone: the same on any device, in any precision."""
+    digest = hashlib.sha256()
+    _add_weights(digest, classifier, without=(f"{classifier.head_name}.",))
     return digest.hexdigest()
 
 
@@ -70,6 +74,13 @@ def image_keys(samples: Sequence[Sample], source: Source) -> list[bytes]:
         lambda part: [content_key(sample, source) for sample in part], parts, threads=threads, ahead=2 * threads
     )
     return list(chain.from_iterable(keys))
+
+
+def _add_weights(digest: "hashlib._Hash", classifier: Classifier, *, without: tuple[str, ...]) -> None:
+    for name, tensor in sorted(classifier.state_dict().items()):
+        if not name.startswith(without):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def _version(package: str) -> str:

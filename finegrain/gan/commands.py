@@ -1,4 +1,4 @@
-"""What `main_gan.py` does: train by a recipe, or write the images of a generator."""
+"""What `main_gan.py` does: train by a recipe, write the images of a generator, or judge them."""
 
 import logging
 from collections.abc import Sequence
@@ -8,10 +8,16 @@ from typing import Any
 from finegrain import config as configs
 from finegrain.errors import ConfigError, fault
 from finegrain.gan.generate import Order, generate, newest_run
+from finegrain.gan.quality import quality as judge_quality
 from finegrain.gan.recipe import GenerativeRecipe, build_networks, run
-from finegrain.storage import RunDirectory, run_directory
+from finegrain.recipe import Recipe
+from finegrain.report.quality import NUMBERS
+from finegrain.storage import RunDirectory, locate, run_directory
 
 logger = logging.getLogger(__name__)
+
+JUDGE = "configs/gan_judge.py"
+"""The classifier's recipe by which images are judged where none is named: of the birds that configs/gan.py draws."""
 
 
 def answer(
@@ -22,18 +28,20 @@ def answer(
     resume: bool,
     dry_run: bool,
     gen: bool = False,
+    quality: bool = False,
     **order: Any,
 ) -> str:
-    """Override, check and train, or generate; return what to print.
+    """Override, check and train, or generate, or judge; return what to print.
 
     Args:
-        words: KEY=VALUE of the recipe; for `gen` of an `Order`, and a run.
-        config: The file that gives the recipe.
+        words: KEY=VALUE of the recipe; for `gen` of an `Order`, and a run; for `quality` versions too.
+        config: The file that gives the recipe; for `quality` a classifier's.
         out: The run directory itself; none: under ckpt/<name>/, a new one, or the newest when `resume`. For `gen` the
-            version's folder.
+            version's folder, for `quality` the report's.
         resume: Go on with a run that was begun.
         dry_run: Only say what would be done.
         gen: Write the images of a generator that there is.
+        quality: Judge versions that were written.
         order: Fields of its `Order` as they were typed; None where they were not.
 
     Raises:
@@ -44,6 +52,8 @@ def answer(
     if given := [f"--{name.replace('_', '-')}" for name, value in order.items() if value is not None]:
         what, remedy = "only --gen takes these options", "add --gen, or leave them out"
         raise ConfigError(fault(what, got=", ".join(given), expected="--gen as well", remedy=remedy))
+    if quality:
+        return _judge(words, config=config, out=out, resume=resume, dry_run=dry_run)
     if config is None:
         expected, remedy = "a Python file with config() -> GanRecipe", "name configs/gan.py"
         raise ConfigError(fault("--config is missing", got="none", expected=expected, remedy=remedy))
@@ -91,6 +101,33 @@ def _generate(
         raise ConfigError(fault("--gen takes one run", got=got, expected="one directory", remedy=remedy))
     run = runs[0] if runs else newest_run(_load(config).name if config else None)
     return generate(order, run=run, out=out, dry_run=dry_run)
+
+
+def _judge(words: Sequence[str], *, config: str | None, out: Path | None, resume: bool, dry_run: bool) -> str:
+    """Judge the versions that are named by a classifier's recipe."""
+    if resume:
+        expected, remedy = "the same command, which judges again", "leave it out"
+        raise ConfigError(fault("--quality takes no such option", got="--resume", expected=expected, remedy=remedy))
+    recipe = classifier_recipe(config, words)
+    versions = [Path(word) for word in words if "=" not in word]
+    if not versions:
+        expected, remedy = "folders that --gen wrote", "name one or more, gen/<version>"
+        raise ConfigError(fault("--quality of no version", got="none", expected=expected, remedy=remedy))
+    if dry_run:
+        return f"{configs.dump(recipe)}\nversions: {', '.join(map(str, versions))}"
+    path = out or run_directory(recipe.name, "quality-", newest=False)
+    return judge_quality(recipe, versions, directory=RunDirectory(path, resume=(path / NUMBERS).exists()))
+
+
+def classifier_recipe(config: str | None, words: Sequence[str]) -> Recipe:
+    """The classifier's recipe of the file `config`, of `JUDGE` without one, with the KEY=VALUE among `words`."""
+    recipe = configs.load(config or locate(JUDGE))
+    if not isinstance(recipe, Recipe):
+        got, remedy = type(recipe).__name__, f"name one such as {JUDGE}"
+        raise ConfigError(fault("config() returned no Recipe", got=got, expected="a classifier's", remedy=remedy))
+    configs.override(recipe, [word for word in words if "=" in word])
+    configs.check(recipe)
+    return recipe
 
 
 def plan(recipe: GenerativeRecipe) -> str:
