@@ -17,7 +17,7 @@ from finegrain.data.folder import class_folder
 from finegrain.engine.interrupt import Interrupt, Interrupted
 from finegrain.errors import CheckpointError, ConfigError, OutputError, fault, fault_list
 from finegrain.gan.generator_folder import TrainedGenerator, find_generator, read_generator
-from finegrain.gan.networks.generator import SAMPLES_AT_ONCE
+from finegrain.gan.networks.sampler import SAMPLES_AT_ONCE
 from finegrain.gan.pictures import png, to_pixels
 from finegrain.gan.version import Place, Version, open_version
 from finegrain.runtime import RuntimeConfig, device_faults, seed_of
@@ -129,7 +129,7 @@ def _fill(version: Version, trained: TrainedGenerator, *, truncation: float | No
 def make(trained: TrainedGenerator, places: Sequence[Place], *, truncation: float | None) -> list[bytes | None]:
     """Images as PNG files, each a function of its label and seed alone; None where a pixel is not finite.
 
-    Kernels round differently for batches of another size, which changes pixels: `Generator.sample` fills up each batch
+    Kernels round differently for batches of another size, which changes pixels: `Sampler.sample` fills up each batch
     to the same number, and what else is in it changes nothing.
     """
     images = trained.generator.sample(

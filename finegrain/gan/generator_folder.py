@@ -11,13 +11,17 @@ from finegrain.config import check
 from finegrain.data.generated import TRAIN_IMAGES
 from finegrain.engine.checkpoint import read_json
 from finegrain.errors import CheckpointError, fault
-from finegrain.gan.networks.generator import Generator, GeneratorConfig
+from finegrain.gan.networks.denoiser import DenoiserConfig
+from finegrain.gan.networks.generator import GeneratorConfig
+from finegrain.gan.networks.sampler import Sampler, SamplerConfig
 from finegrain.models.tensors import digest, read_tensors
 from finegrain.models.weights import write_tensors
 from finegrain.storage import RunDirectory
 
 FORMAT = 1
 """Raised whenever the content changes its meaning."""
+KINDS = {"generator": GeneratorConfig, "denoiser": DenoiserConfig}
+"""The sections that a folder can hold, each under its key."""
 _SETTINGS, _TENSORS = "generator.json", "generator.safetensors"
 
 
@@ -25,8 +29,8 @@ _SETTINGS, _TENSORS = "generator.json", "generator.safetensors"
 class TrainedGenerator:
     """What such a folder holds."""
 
-    generator: Generator
-    """In eval mode, on the CPU; `Generator.sample` makes images."""
+    generator: Sampler
+    """In eval mode, on the CPU; `Sampler.sample` makes images."""
     image_size: int
     """Side of its images in pixels."""
     class_names: tuple[str, ...]
@@ -44,10 +48,10 @@ class TrainedGenerator:
 
 
 def write_generator(
-    generator: Generator,
+    generator: Sampler,
     folder: Path,
     *,
-    config: GeneratorConfig,
+    config: SamplerConfig,
     image_size: int,
     class_names: Sequence[str],
     class_counts: Sequence[int],
@@ -60,7 +64,7 @@ def write_generator(
     (folder / TRAIN_IMAGES).write_text("".join(f"{line}\n" for line in train_images), encoding="ascii")
     content = {
         "format": FORMAT,
-        "generator": asdict(config),
+        **{key: asdict(config) for key, kind in KINDS.items() if isinstance(config, kind)},
         "image_size": image_size,
         "class_names": list(class_names),
         "class_counts": list(class_counts),
@@ -83,7 +87,8 @@ def read_generator(folder: Path) -> TrainedGenerator:
     try:
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']}")
-        config, size, names = GeneratorConfig(**content["generator"]), content["image_size"], content["class_names"]
+        (kind,) = KINDS.keys() & content.keys()
+        config, size, names = KINDS[kind](**content[kind]), content["image_size"], content["class_names"]
         counts = tuple(int(count) for count in content["class_counts"])
         if len(counts) != len(names):
             raise ValueError(f"{len(counts)} counts of {len(names)} classes")
