@@ -349,6 +349,7 @@ def identify(recipe: Recipe, *, data: Data, model: Classifier, runtime: Runtime)
         "runtime.cache_limit_gb",
         "train.save_steps",
         "data.root",
+        "data.synthetic",
         "data.pixel_cache",
     )
     sections = ("data", "tuning", "loss", "optim", "schedule")

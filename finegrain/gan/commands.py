@@ -9,7 +9,7 @@ from finegrain import config as configs
 from finegrain.errors import ConfigError, fault
 from finegrain.gan.generate import Order, generate, newest_run
 from finegrain.gan.quality import quality as judge_quality
-from finegrain.gan.recipe import GanRecipe, build_networks, run
+from finegrain.gan.recipe import GenerativeRecipe, build_networks, run
 from finegrain.recipe import Recipe
 from finegrain.report.quality import NUMBERS
 from finegrain.storage import RunDirectory, locate, run_directory
@@ -68,11 +68,12 @@ def answer(
     return run(recipe, directory=RunDirectory(path, resume=resume))
 
 
-def _load(config: str) -> GanRecipe:
+def _load(config: str) -> GenerativeRecipe:
     recipe = configs.load(config)
-    if not isinstance(recipe, GanRecipe):
-        got, remedy = type(recipe).__name__, "return GanRecipe(...), or train it with main.py"
-        raise ConfigError(fault("config() returned no GanRecipe", got=got, expected="a GanRecipe", remedy=remedy))
+    if not isinstance(recipe, GenerativeRecipe):
+        expected, remedy = "a GanRecipe, VaeRecipe or DiffusionRecipe", "return one of these, or train it with main.py"
+        got = type(recipe).__name__
+        raise ConfigError(fault("config() returned no generator's recipe", got=got, expected=expected, remedy=remedy))
     return recipe
 
 
@@ -129,14 +130,15 @@ def classifier_recipe(config: str | None, words: Sequence[str]) -> Recipe:
     return recipe
 
 
-def plan(recipe: GanRecipe) -> str:
+def plan(recipe: GenerativeRecipe) -> str:
     """What a run would do, without reading data: the resolved recipe, the networks, the steps."""
     facts = recipe.data.sizes()
     networks = build_networks(recipe, num_classes=facts.num_classes if facts else 2)
-    counts = [f"{sum(p.numel() for p in network.parameters()):,}" for network in networks]
-    lines = [configs.dump(recipe), f"generator: {counts[0]} parameters; discriminator: {counts[1]} parameters"]
+    counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
+    sizes = [f"{name}: {count:,} parameters" for name, count in counts.items()]
+    lines = [configs.dump(recipe), "; ".join(sizes)]
     if facts is None:
         lines.append("The number of classes is known once the data is read; these networks have 2.")
-    seen = recipe.train.steps * recipe.train.discriminator_steps * recipe.train.batch_size
+    seen = recipe.train.steps * recipe.train.batches_per_step * recipe.train.batch_size
     lines.append(f"{recipe.train.steps:,} steps in all, which see at most {seen:,} real images")
     return "\n".join(lines)

@@ -17,7 +17,7 @@ from finegrain.data.folder import class_folder
 from finegrain.engine.interrupt import Interrupt, Interrupted
 from finegrain.errors import CheckpointError, ConfigError, OutputError, fault, fault_list
 from finegrain.gan.generator_folder import TrainedGenerator, find_generator, read_generator
-from finegrain.gan.networks.generator import SAMPLES_AT_ONCE
+from finegrain.gan.networks.sampler import SAMPLES_AT_ONCE
 from finegrain.gan.pictures import png, to_pixels
 from finegrain.gan.version import Place, Version, open_version
 from finegrain.runtime import RuntimeConfig, device_faults, seed_of
@@ -82,8 +82,9 @@ def generate(order: Order, *, run: Path, out: Path | None, dry_run: bool) -> str
     with device_faults():
         device = order.runtime.build().device
         trained.generator.to(device)
-        settings = _settings(order, trained, run=run, labels=list(numbers), device=device)
-        with open_version(path, settings=settings, places=places, origin=_origin(order, trained)) as version:
+        settings = _settings(order, trained, run=run, places=places, device=device)
+        seen, origin = trained.train_images, _origin(order, trained)
+        with open_version(path, settings=settings, places=places, origin=origin, train_images=seen) as version:
             _fill(version, trained, truncation=order.truncation)
     said = version.summary()
     if folder != run and not (run / _METRICS).exists():
@@ -128,7 +129,7 @@ def _fill(version: Version, trained: TrainedGenerator, *, truncation: float | No
 def make(trained: TrainedGenerator, places: Sequence[Place], *, truncation: float | None) -> list[bytes | None]:
     """Images as PNG files, each a function of its label and seed alone; None where a pixel is not finite.
 
-    Kernels round differently for batches of another size, which changes pixels: `Generator.sample` fills up each batch
+    Kernels round differently for batches of another size, which changes pixels: `Sampler.sample` fills up each batch
     to the same number, and what else is in it changes nothing.
     """
     images = trained.generator.sample(
@@ -191,7 +192,7 @@ def _origin(order: Order, trained: TrainedGenerator) -> dict[str, Any]:
 
 
 def _settings(
-    order: Order, trained: TrainedGenerator, *, run: Path, labels: Sequence[int], device: torch.device
+    order: Order, trained: TrainedGenerator, *, run: Path, places: Sequence[Place], device: torch.device
 ) -> dict[str, Any]:
     """All that the images of a version depend on: with other settings it is not gone on with."""
     return {
@@ -199,10 +200,12 @@ def _settings(
         "run": run.resolve().name,
         "per_class": (order.per_class or PER_CLASS) if order.fill_to is None else None,
         "fill_to": order.fill_to,
-        "classes": [trained.class_names[label] for label in labels],
+        "classes": list(dict.fromkeys(place.class_name for place in places)),
+        "images": len(places),
         "seed": order.seed,
         **_origin(order, trained),
         **{key.replace(" ", "_"): value for key, value in trained.data.items() if key.startswith("train")},
+        "train_images": hashlib.sha256(trained.train_images).hexdigest() if trained.train_images else None,
         "image_size": trained.image_size,
         "device": device.type,
         "torch": torch.__version__,

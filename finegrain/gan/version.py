@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finegrain.data.generated import MANIFEST, SETTINGS, TRAIN_IMAGES
 from finegrain.engine.checkpoint import read_json, require_same
 from finegrain.errors import CheckpointError, OutputError, fault
 from finegrain.storage import append_line, atomic_write, exclusive, make_folder
 
 logger = logging.getLogger(__name__)
 
-SETTINGS, MANIFEST = "generation.json", "manifest.jsonl"
 _LOCK = ".lock"
 Row = dict[str, Any]
 
@@ -148,7 +148,12 @@ class Version:
 
 @contextmanager
 def open_version(
-    path: Path, *, settings: Mapping[str, Any], places: Sequence[Place], origin: Mapping[str, Any]
+    path: Path,
+    *,
+    settings: Mapping[str, Any],
+    places: Sequence[Place],
+    origin: Mapping[str, Any],
+    train_images: bytes | None,
 ) -> Iterator[Version]:
     """Begin a version or go on with it; a second process waits until the first is done.
 
@@ -157,6 +162,7 @@ def open_version(
         settings: All that its images depend on, plain JSON.
         places: All its images.
         origin: Further columns of every row.
+        train_images: The file that tells what its generator was trained on.
 
     Raises:
         CheckpointError: It was begun with other settings, or is damaged.
@@ -169,6 +175,8 @@ def open_version(
             require_same(read_json(file, dict), json.loads(json.dumps(settings)), file)
         else:
             atomic_write(file, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
+        if train_images is not None:
+            atomic_write(path / TRAIN_IMAGES, train_images)
         yield Version(path, places=places, origin=origin)
 
 

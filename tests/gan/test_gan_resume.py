@@ -10,7 +10,7 @@ from finegrain.engine.checkpoint import read_state
 from finegrain.engine.interrupt import Interrupted
 from finegrain.gan.augment import DiffAugment
 from finegrain.gan.losses import Hinge, Relativistic, Wasserstein
-from finegrain.gan.trainer import GanTrainer
+from finegrain.gan.trainer import GeneratorTrainer
 
 EVERYTHING = {
     "loss": Hinge(lecam=0.1, r1=0.1),
@@ -19,7 +19,7 @@ EVERYTHING = {
 }
 
 
-def finish(state: dict[str, Any] | None = None, **settings: Any) -> GanTrainer:
+def finish(state: dict[str, Any] | None = None, **settings: Any) -> GeneratorTrainer:
     made = gan(**settings)
     if state is not None:
         made.restore(state)
@@ -31,8 +31,8 @@ def finish(state: dict[str, Any] | None = None, **settings: Any) -> GanTrainer:
     "settings",
     [
         EVERYTHING,
-        {"loss": Relativistic(), "conditioning": "classifier", "generator": {"style": "transposed"}},
-        {"loss": Wasserstein(), "conditioning": "concat", "discriminator_steps": 1},
+        {"loss": Relativistic(), "discriminator": {"conditioning": "classifier"}, "generator": {"style": "transposed"}},
+        {"loss": Wasserstein(), "discriminator": {"conditioning": "concat"}, "discriminator_steps": 1},
     ],
     ids=["hinge", "relativistic", "wasserstein"],
 )

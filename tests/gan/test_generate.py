@@ -19,6 +19,7 @@ from timm.data.readers.reader_image_folder import ReaderImageFolder
 import main_gan
 from finegrain.data import splits
 from finegrain.data.folder import ImageFolder
+from finegrain.data.generated import read_version
 from finegrain.errors import OutputError
 from finegrain.gan import version
 from finegrain.gan.generate import make
@@ -30,6 +31,7 @@ from finegrain.storage import RunDirectory
 
 NAMES, COUNTS = ("auk", "F/A-18", "wren"), (3, 9, 7)
 CONFIG = GeneratorConfig(width=2, noise_dim=4)
+SEEN = ("0123456789abcdef", "fedcba9876543210")
 DATA = {"train split": "ab", "train contents": "cd", "test split": "ef"}
 
 
@@ -46,7 +48,13 @@ def trained(run: Path, *, seed: int = 0, broken: int | None = None, finished: bo
     made(torch.randn(16, 4), torch.arange(16) % 3)
     if broken is not None:
         made.embedding.weight.data[broken] = torch.nan
-    facts: dict[str, Any] = {"class_names": NAMES, "class_counts": COUNTS, "data": DATA, "recipe": f"R{seed}"}
+    facts: dict[str, Any] = {
+        "class_names": NAMES,
+        "class_counts": COUNTS,
+        "data": DATA,
+        "train_images": SEEN,
+        "recipe": f"R{seed}",
+    }
     with RunDirectory(run, resume=True) as directory:
         directory.save("best", lambda folder: write_generator(made, folder, config=CONFIG, image_size=32, **facts))
         if finished:
@@ -93,7 +101,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[[int], str]:
 def test_the_manifest_tells_of_each_file(run: Path, whole: Path) -> None:
     written, found = files(whole), rows(whole)
     assert len(found) == 42
-    assert {row["path"] for row in found} | {"manifest.jsonl", "generation.json"} == set(written)
+    assert {row["path"] for row in found} | {"manifest.jsonl", "generation.json", "train_images.txt"} == set(written)
     assert len({row["sha256"] for row in found}) == len({row["seed"] for row in found}) == 42
     assert found[15]["path"] == "F%2FA-18/00001.png"
     assert found[15]["seed"] == seed_of(0, "image", "F/A-18", 1)
@@ -102,6 +110,15 @@ def test_the_manifest_tells_of_each_file(run: Path, whole: Path) -> None:
         assert row["sha256"] == hashlib.sha256(written[row["path"]]).hexdigest()
         assert (row["checkpoint"], row["train_split"]) == (content["sha256"], "ab")
         assert (row["kept"], row["reason"]) == (True, None)
+
+
+def test_a_classifier_reads_it_by_its_manifest(whole: Path) -> None:
+    version = read_version(whole)
+    assert version.class_names == NAMES
+    assert version.asked == (14, 14, 14)
+    assert version.train_images == set(SEEN)
+    assert [sample.label for sample in version.samples] == [0] * 14 + [1] * 14 + [2] * 14
+    assert version.samples[14].path.endswith("/F%2FA-18/00000.png")
 
 
 def test_any_row_makes_its_image_again_in_any_batch(run: Path, whole: Path) -> None:

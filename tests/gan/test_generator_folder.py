@@ -19,7 +19,7 @@ def written(folder: Path) -> Generator:
     made(torch.randn(4, 4), torch.tensor([0, 1, 1, 0]))  # statistics that are not those of the start
     folder.mkdir()
     names, data = ("jay", "wren"), {"train split": "ab"}
-    facts = {"class_names": names, "class_counts": (5, 6), "data": data, "recipe": "R"}
+    facts = {"class_names": names, "class_counts": (5, 6), "data": data, "train_images": ("ab", "cd"), "recipe": "R"}
     write_generator(made, folder, config=CONFIG, image_size=64, **facts)
     return made.eval()
 
@@ -33,6 +33,7 @@ def test_a_generator_makes_the_same_images_after_the_disk(tmp_path: Path) -> Non
         {"train split": "ab"},
         "R",
     )
+    assert read.train_images == b"ab\ncd\n"
 
 
 def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
@@ -52,6 +53,12 @@ def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
             read_generator(tmp_path / "a")
     settings.write_text(json.dumps(content))
     tensors.write_bytes(tensors.read_bytes()[:-1] + b"x")
+    listed = tmp_path / "a" / "train_images.txt"
+    for content in (b"ab\n", None):
+        listed.write_bytes(content) if content else listed.unlink()
+        with pytest.raises(CheckpointError, match="train_images"):
+            read_generator(tmp_path / "a")
+    listed.write_bytes(b"ab\ncd\n")
     with pytest.raises(WeightsError):
         read_generator(tmp_path / "a")
     with pytest.raises(CheckpointError, match="is damaged"):

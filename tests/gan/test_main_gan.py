@@ -12,7 +12,7 @@ from PIL import Image
 import main
 import main_gan
 from finegrain.gan.generator_folder import read_generator
-from finegrain.gan.trainer import GanTrainer
+from finegrain.gan.trainer import GeneratorTrainer
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = str(ROOT / "configs" / "gan.py")
@@ -86,9 +86,9 @@ def test_the_kept_generator_is_tied_to_the_train_split_and_makes_the_grid(whole:
 def test_a_killed_run_goes_on_to_the_same_bytes(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, crash: bool
 ) -> None:
-    take_step = GanTrainer._take_step
+    take_step = GeneratorTrainer._take_step
 
-    def stopped(self: GanTrainer, images: object) -> None:
+    def stopped(self: GeneratorTrainer, images: object) -> None:
         if crash and self.progress.step == step - 1:
             raise RuntimeError("crash")
         take_step(self, images)  # type: ignore[arg-type]
@@ -96,7 +96,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(GanTrainer, "_take_step", stopped)
+        patched.setattr(GeneratorTrainer, "_take_step", stopped)
         if crash:
             with pytest.raises(RuntimeError, match="crash"):
                 go(tmp_path / "run")
@@ -137,7 +137,7 @@ def test_wrong_input_is_one_message(
 
 def test_each_program_refuses_the_others_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quickstart = str(ROOT / "configs" / "quickstart.py")
-    message = "config() returned no GanRecipe: got Recipe; expected a GanRecipe"
+    message = "config() returned no generator's recipe: got Recipe; expected a GanRecipe, VaeRecipe or DiffusionRecipe"
     assert message in refused(capsys, main_gan.main(["--config", quickstart]))
     assert "config() returned no Recipe: got GanRecipe" in refused(capsys, main.main(["--config", CONFIG]))
 
@@ -151,7 +151,7 @@ def test_a_folder_of_images_can_be_generated_from(tmp_path: Path) -> None:
             Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
     config = tmp_path / "recipe.py"
     config.write_text(
-        "from finegrain.data.folder import ImageFolder\nfrom finegrain.gan.recipe import GanRecipe\n\n\n"
+        "from finegrain.data.folder import ImageFolder\nfrom finegrain.gan.methods.adversarial import GanRecipe\n\n\n"
         "def config():\n    return GanRecipe(name='own', data=ImageFolder(root='images', val_fraction=0.4))\n"
     )
     words = [word for word in TINY if not word.startswith("data.")]

@@ -59,7 +59,7 @@ def version(name: str = "A", *, right: int = 120, shown: int = 60, far: float = 
         "places": DensityCoverage(density=0.9, coverage=0.8, like_coverage=0.95, k=5, n_real=90, n_fake=90),
         "diversities": (of_class(0, diversity(0.8)), of_class(1, None)),
         "shown": Recognition(right=shown, n=100),
-        "shown_by_class": tuple(Recognition(right=half, n=n) for half, n in ((shown // 2, 50), (shown // 2, 50), (0, 0))),
+        "shown_by_class": tuple(Recognition(right=r, n=n) for r, n in ((shown // 2, 50), (shown // 2, 50), (0, 0))),
         "taught": score, "against_real": score.minus(taught(160)), "memorisation": memorisation(), "unmeasured": "",
         "twins": [Twin(image=thumbnail(PIXELS), train=thumbnail(PIXELS), label=1, path="generated://cd/wren/7.png",
                        train_path="train/wren/3.jpg", ratio=0.75)],
