@@ -90,7 +90,7 @@ def verdict(recipe: Recipe, experiment: Experiment, path: Path, *, directory: Ru
             seconds=clock.seconds,
             environment=environment(runtime),
             recipe_source=config.dump(recipe),
-            notes=(*judged.data.carved, *judged.data.notes, *judged.notes()),
+            notes=(*judged.data.carved, *judged.data.notes, *judged.notes(), *_edges(learner, outcomes)),
         )
         page = report.write(directory.path)
         shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
@@ -211,15 +211,25 @@ def _rates(values: NDArray[Any], labels: NDArray[np.int64], num_classes: int) ->
 
 
 def _words(judged: Judged) -> tuple[str, ...]:
-    last = "of other seeds and other test images; of another train split, or another generator, they say nothing"
     return (
         "Duplicates are real images of the classes of the generated ones, as many of each class; shuffled labels are "
         "those of the same generated images, dealt out anew.",
-        f"Differences are paired by seed and image; their intervals are {last} (Cochran & Cox 1957).",
+        "Differences are paired by seed and image; their intervals (Cochran & Cox 1957) are for other seeds and other "
+        "test images, and say nothing of another train split or another generator.",
         "All three intervals that “helps” rests on must lie above 0, so none is widened for their number.",
         f"Recognised, diversity, near train and duplicates are by features of {judged.extractor.name}, the recipe's "
         "network with its starting weights; recognised by a linear head on them.",
     )
+
+
+def _edges(learner: Learner, outcomes: Outcomes) -> list[str]:
+    """Where val chose the first or the last of what it may choose from."""
+    ends = {learner.strengths[0], learner.strengths[-1]} - {""}
+    return [
+        f"For {arm} val chose {one.strength}, at the end of what was tried: more, or less, might do better."
+        for arm, one in outcomes.arms.items()
+        if one.strength in ends
+    ]
 
 
 def _origin(judged: Judged, version: JudgedVersion) -> dict[str, str]:
