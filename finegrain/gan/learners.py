@@ -113,9 +113,10 @@ class HeadLearner:
         """How heads are trained."""
         rates = ", ".join(f"{rate:g}" for rate in RATES)
         return (
-            f"Each arm and seed is a linear head on features of the frozen network, standardised by the images it is "
-            f"trained on: {self.steps:,} steps of AdamW on {BATCH_SIZE} images, the rate falling to 0 along a cosine, "
-            f"from zero weights; the recipe's loss, optimiser, schedule and epochs had no part in it.",
+            "Each arm and seed is a linear head on what the frozen network says of each image plainly seen, "
+            f"standardised by the images it is trained on: {self.steps:,} steps of AdamW on {BATCH_SIZE} images, from "
+            "zero weights, the rate falling to 0 along a cosine.",
+            "The recipe's loss, optimiser, schedule and epochs had no part in it.",
             f"For each arm val chose one of the rates {rates}, by its mean over the seeds.",
             "A seed gives the order of the images, and which generated ones are taken.",
         )

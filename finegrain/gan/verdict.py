@@ -90,7 +90,7 @@ def verdict(recipe: Recipe, experiment: Experiment, path: Path, *, directory: Ru
             seconds=clock.seconds,
             environment=environment(runtime),
             recipe_source=config.dump(recipe),
-            notes=(*judged.data.carved, *judged.data.notes, *judged.notes(), *_edges(learner, outcomes)),
+            notes=(*judged.data.carved, *judged.data.notes, *judged.notes(), *_notes(recipe, learner, outcomes)),
         )
         page = report.write(directory.path)
         shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
@@ -222,14 +222,16 @@ def _words(judged: Judged) -> tuple[str, ...]:
     )
 
 
-def _edges(learner: Learner, outcomes: Outcomes) -> list[str]:
-    """Where val chose the first or the last of what it may choose from."""
+def _notes(recipe: Recipe, learner: Learner, outcomes: Outcomes) -> list[str]:
+    """Where val chose the first or the last of what it may choose from, and which features tell little."""
     ends = {learner.strengths[0], learner.strengths[-1]} - {""}
-    return [
-        f"For {arm} val chose {one.strength}, at the end of what was tried: more, or less, might do better."
+    notes = [
+        f"For {arm} val chose {one.strength}, at the end of what was tried: another might do better."
         for arm, one in outcomes.arms.items()
         if one.strength in ends
     ]
+    random = "The network's starting weights are random: recognised, diversity, near train and duplicates say little."
+    return notes + ([] if recipe.model.weights else [random])
 
 
 def _origin(judged: Judged, version: JudgedVersion) -> dict[str, str]:

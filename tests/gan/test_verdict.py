@@ -96,11 +96,13 @@ def test_heads_give_a_page_with_every_arm(heads: Path, version: Path, capsys: py
     assert found["version"] == str(version)
 
 
-def test_the_same_command_gives_the_same_and_counts_one_more_look(heads: Path, go: Go, version: Path) -> None:
+def test_the_same_command_gives_the_same_and_more_seeds_go_on(heads: Path, go: Go, version: Path) -> None:
     before = figures(heads)
     assert go(heads, str(version), "fractions=0.3,0.5") == 0
     assert figures(heads) == before
     assert content(heads)["test_evaluations"] == 2
+    assert go(heads, str(version), "fractions=0.3,0.5", "seeds=6") == 0
+    assert content(heads)["seeds"] == 6
 
 
 def test_fine_tuning_goes_on_with_what_is_missing(
