@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,9 @@ class Generated:
     digests: Mapping[str, bytes]
     """SHA-256 of each file by path."""
     train_images: frozenset[str] | None
-    """`Data.image_ids` of all that its generator was trained on; None where that is not known."""
+    """`Data.image_ids` of all that its generator and its filter were trained on; None where that is not known."""
+    filter_known: bool
+    """Whether that holds of the filter, too, if there was one."""
     settings: Mapping[str, Any]
     """All that its images depend on."""
     sha256: str
@@ -65,6 +67,11 @@ class GeneratedSource:
         if self.real is not None and not sample.path.startswith(self.prefix):
             return sample, self.real
         return dataclasses.replace(sample, path=sample.path.removeprefix(self.prefix)), self.files
+
+
+def listed(ids: Iterable[str]) -> bytes:
+    """The content of a file `TRAIN_IMAGES`: a line for each."""
+    return "".join(f"{line}\n" for line in sorted(ids)).encode("ascii")
 
 
 def read_version(path: Path, *, max_pixels: int = 50_000_000) -> Generated:
@@ -112,6 +119,7 @@ def _read(path: Path, files: FileSource) -> Generated:
         asked=tuple(asked[name] for name in names),
         source=GeneratedSource(prefix=prefix, files=files),
         digests={prefix + name: digest for name, digest in files.digests().items()},
+        filter_known=settings.get("filter") is None or settings["filter"]["knows_its_train_images"] is True,
         train_images=_train_images(path / TRAIN_IMAGES, settings["train_images"]),
         settings=settings,
         sha256=sha256,
@@ -215,6 +223,10 @@ def _notes(data: Data, generated: Generated, taken: Sequence[Sample]) -> list[st
     ]
     if lacking := [name for name in data.class_names if name not in generated.class_names]:
         notes.append(f"Classes without a generated image ({len(lacking)}): {_some(lacking)}.")
+    if not generated.filter_known:
+        notes.append(
+            "Which images the filter of the generated ones was trained on, perhaps val's or test's, is not known."
+        )
     if not (generated.train_images or frozenset()).intersection(data.train_images()):
         notes.append(
             "No train image is among those that the generator was trained on: whether it saw those of val or test as "

@@ -8,8 +8,9 @@ from typing import Any
 from finegrain import config as configs
 from finegrain.errors import ConfigError, fault
 from finegrain.gan.generate import Order, generate, newest_run
+from finegrain.gan.methods.base import GenerativeRecipe
 from finegrain.gan.quality import quality as judge_quality
-from finegrain.gan.recipe import GenerativeRecipe, build_networks, run
+from finegrain.gan.recipe import build_networks, run
 from finegrain.recipe import Recipe
 from finegrain.report.quality import NUMBERS
 from finegrain.storage import RunDirectory, locate, run_directory
