@@ -175,7 +175,7 @@ def mix(data: Data, generated: Generated, *, fraction: float | None, seed: int) 
 
 def _refuse_leak(data: Data, generated: Generated) -> None:
     """Images that the generator knows must not judge a classifier that learns from it."""
-    remedy = "train a generator on this train split alone, or set data.synthetic=none"
+    remedy = "divide the data as for the generator (and its filter), train these anew, or set data.synthetic=none"
     if generated.train_images is None:
         what, expected = f"{generated.path} does not tell which images its generator was trained on", TRAIN_IMAGES
         raise DataError(fault(what, got="no list of them", expected=expected, remedy=remedy))
@@ -210,7 +210,8 @@ def _require(generated: Generated, numbers: Mapping[str, int]) -> None:
     needed = max(math.ceil(numbers[name] * asked[name] / max(kept[name], 1)) for name in short)
     worst = min(short, key=lambda name: kept[name] / numbers[name])
     got = f"{kept[worst]} of {worst}, too few of {len(short)} of {len(numbers)} classes"
-    remedy = f"make more by --gen --per-class {needed}, lower the fraction, or set it to none, which takes all"
+    more = f"make more by --gen --per-class {needed}" if kept[worst] else "choose another generator or filter"
+    remedy = f"{more}, lower the fraction, or set it to none, which takes all"
     what = f"{generated.path} has too few images for data.synthetic_fraction"
     raise DataError(fault(what, got=got, expected=f"{numbers[worst]} of it", remedy=remedy))
 

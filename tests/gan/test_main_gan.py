@@ -76,6 +76,9 @@ def test_the_kept_generator_is_tied_to_the_train_split_and_makes_the_grid(whole:
     kept = read_generator(max((whole / "checkpoints").glob("best-*")))
     assert kept.data == json.loads((whole / "metrics.json").read_text())["identity"]
     assert {"train split", "train contents"} <= set(kept.data)
+    assert len((kept.train_images or b"").splitlines()) == 18
+    assert kept.thumbnails is not None
+    assert sorted(kept.thumbnails.labels.tolist()) == sorted([0, 1, 2] * 6)
     assert kept.class_names == tuple(json.loads((whole / "metrics.json").read_text())["class_names"])
     state = json.loads((max((whole / "checkpoints").glob("latest-*")) / "state.json").read_text())
     assert state["identity"]["train split"] == kept.data["train split"]
@@ -120,6 +123,7 @@ def test_a_run_is_not_gone_on_with_under_another_recipe(whole: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["data.synthetic=gen/x"], "a generator learns from real images: got gen/x; expected none"),
         (["image_size=48"], "image_size cannot take this value: got 48; expected one of 32, 64, 128, 256"),
         (["data.train_per_species=1"], "a class with one train image: got plain-winged"),
         (["data.val_per_species=3"], "val has too few images to choose a generator: got 9; expected at least 10"),
