@@ -124,6 +124,10 @@ def test_a_run_is_not_gone_on_with_under_another_recipe(whole: Path, capsys: pyt
         (["data.train_per_species=1"], "a class with one train image: got plain-winged"),
         (["data.val_per_species=3"], "val has too few images to choose a generator: got 9; expected at least 10"),
         (["runtime.cache=x"], "runtime.cache has no effect"),
+        (
+            ["discriminator.normalisation=batch", "loss.r1=1"],
+            "discriminator.normalisation: got batch; expected spectral",
+        ),
         (["train.step=5"], "unknown config key: got train.step"),
         (["train.lr=1e30"], "is not finite at step"),
         (["selection.classifier=nowhere"], "nowhere"),
