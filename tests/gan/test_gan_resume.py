@@ -51,7 +51,8 @@ def test_every_saved_state_leads_to_the_same_end(tmp_path: Path, settings: dict[
 def test_so_does_every_saved_state_of_the_other_methods(tmp_path: Path, method: Any) -> None:
     whole = method(keeper=Keeper(folder=tmp_path))
     whole.fit(feed())
-    assert len(saved := sorted(tmp_path.iterdir())) == 5
+    saved = sorted(tmp_path.iterdir())
+    assert len(saved) == 5
     for folder in saved:
         resumed = method()
         resumed.restore(read_state(folder, identity={}))
