@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -30,8 +31,8 @@ MOST_COMPARED = 3000
 LEAST_HELD_OUT = 99
 """Images that a first percentile can be told from."""
 LEAST_CLASSES = 2
-SHOWN, COLUMNS, MOST_ROWS, STRIP_SIDE = 16, 6, 20, 64
-"""Likely copies on the page; images of a class in a row; rows; pixels of an image there."""
+SHOWN, COLUMNS, MOST_ROWS, STRIP_SIDE = 16, 12, 20, 64
+"""Likely copies on the page; images in a row of the page, real ones and all versions' together; rows; their pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,32 +73,41 @@ def quality(recipe: Recipe, paths: Sequence[Path], *, directory: RunDirectory) -
             judged = see(recipe, paths, runtime=runtime, cache=build_cache(recipe.runtime, run=directory.path))
         with clock("judgement"):
             bench = prepare(judged, seed=seed_of(recipe.seed, "quality") % 2**32)
-            looks = count_test_evaluation(directory)  # before the split is judged
+            looks = count_test_evaluation(directory)  # before the versions are judged on it
             bar = tqdm(judged.versions, desc="judging", unit="version", leave=False, disable=None)
-            versions = sorted((assess(version, bench) for version in bar), key=lambda v: -v.taught.accuracy)
+            versions = [assess(version, bench) for version in bar]
         report = QualityReport(
             name=recipe.name,
-            class_names=judged.data.class_names,
-            judged=np.flatnonzero(bench.counts).tolist(),
-            versions=tuple(versions),
-            compared=every_pair([version.taught for version in versions]),
-            extractor=judged.extractor,
-            features=judged.train.features.shape[1],
-            real=recognition(bench.head.hits(bench.test)),
-            real_by_class=recognitions(bench.head.hits(bench.test), bench.test.labels, len(bench.counts)),
-            real_taught=bench.real_taught,
-            strips=strips(judged.train, bench),
-            counts={name: len(getattr(judged, name)) for name in ("train", "val", "test")},
-            identity=judged.data.identity(),
+            **findings(bench, versions),
             test_evaluations=looks,
             seconds=clock.seconds,
             environment=environment(runtime),
             recipe_source=config.dump(recipe),
-            notes=(*judged.data.carved, *judged.data.notes, *judged.notes()),
         )
         page = report.write(directory.path)
         shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
     return f"{report.headline()}\n{page}"
+
+
+def findings(bench: Bench, versions: Sequence[VersionRecord]) -> dict[str, Any]:
+    """What a `QualityRecord` says of versions and of what they were judged by: the one that teaches most first."""
+    ranked = sorted(versions, key=lambda version: -version.taught.accuracy)
+    judged, hits = bench.judged, bench.head.hits(bench.test)
+    return {
+        "class_names": judged.data.class_names,
+        "judged": np.flatnonzero(bench.counts).tolist(),
+        "versions": tuple(ranked),
+        "compared": every_pair([version.taught for version in ranked]),
+        "extractor": judged.extractor,
+        "features": judged.train.features.shape[1],
+        "real": recognition(hits),
+        "real_by_class": recognitions(hits, bench.test.labels, len(bench.counts)),
+        "real_taught": bench.real_taught,
+        "strips": strips(judged.train, bench),
+        "counts": {name: len(getattr(judged, name)) for name in ("train", "val", "test")},
+        "identity": judged.data.identity(),
+        "notes": (*judged.data.carved, *judged.data.notes, *judged.notes()),
+    }
 
 
 def prepare(judged: Judged, *, seed: int) -> Bench:
@@ -212,7 +222,8 @@ def twins(images: Images, train: Images, found: Memorisation) -> list[Twin]:
 def strips(images: Images, bench: Bench) -> dict[int, bytes]:
     """Some images of each of the first classes, in an order of chance."""
     labels = np.flatnonzero(bench.counts)[:MOST_ROWS].tolist()
-    rows = {label: shuffled(images.labels, label, bench.seed)[:COLUMNS] for label in labels}
+    columns = max(2, COLUMNS // (1 + len(bench.judged.versions)))
+    rows = {label: shuffled(images.labels, label, bench.seed)[:columns] for label in labels}
     return {
         label: strip([images.source.read(images.samples[row]) for row in own], side=STRIP_SIDE)
         for label, own in rows.items()

@@ -22,6 +22,7 @@ from finegrain.engine.history import TensorBoardLog
 from finegrain.engine.interrupt import Interrupt
 from finegrain.errors import CheckpointError, DataError, fault, fault_list
 from finegrain.gan.generator_folder import read_generator, write_generator
+from finegrain.gan.latent import across, walks
 from finegrain.gan.methods.base import GenerativeRecipe
 from finegrain.gan.nearest import MOST as MOST_THUMBNAILS
 from finegrain.gan.nearest import Thumbnails, thumbnails_of
@@ -234,15 +235,19 @@ def report(
     with clock("judgement"):
         generator = read_generator(folder).generator.to(runtime.device)
         distance = selection.judge(generator)
-        pictures = draw(generator, seed=recipe.seed), draw_real(recipe, data, runtime)
+        pictures = {
+            "generated": draw(generator, seed=recipe.seed),
+            "real": draw_real(recipe, data, runtime),
+            "walks": walks(generator, seed=recipe.seed),
+            "across": across(generator, seed=recipe.seed),
+        }
     written = GanReport(
         name=recipe.name,
         class_names=data.class_names,
         history=trainer.progress.history,
         kept_step=trainer.best.epoch or 0,
         distance=distance,
-        generated=pictures[0],
-        real=pictures[1],
+        **pictures,
         counts={"train": len(data.train), "val": len(data.val), "test": len(data.test)},
         identity=data.identity(),
         seconds={**clock.seconds, "training": trainer.progress.seconds},

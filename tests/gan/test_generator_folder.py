@@ -8,6 +8,7 @@ import torch
 from finegrain.errors import CheckpointError, WeightsError
 from finegrain.gan.generator_folder import read_generator, write_generator
 from finegrain.gan.nearest import Thumbnails
+from finegrain.gan.networks.denoiser import DenoiserConfig
 from finegrain.gan.networks.generator import Generator, GeneratorConfig
 from finegrain.gan.pictures import grid, to_pixels
 
@@ -50,6 +51,21 @@ def test_a_generator_without_lists_of_what_it_saw_can_be_read(tmp_path: Path) ->
     settings.write_text(json.dumps({key: value for key, value in content.items() if not key.startswith("train_")}))
     read = read_generator(tmp_path / "a")
     assert read.train_images is read.thumbnails is None
+
+
+def test_so_does_a_diffusion_model(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = DenoiserConfig(width=4, sampling_steps=2, guidance=2.0)
+    made = config.build(image_size=32, num_classes=2).eval()
+    facts = {"class_names": ("jay", "wren"), "class_counts": (5, 6), "data": {"train split": "ab"}, "recipe": "R"}
+    facts["train_images"] = ()
+    write_generator(made, tmp_path, config=config, image_size=32, **facts)
+    read = read_generator(tmp_path).generator
+    assert torch.equal(read.sample([0, 1], [3, 4]), made.sample([0, 1], [3, 4]))
+    content = json.loads((tmp_path / "generator.json").read_text())
+    (tmp_path / "generator.json").write_text(json.dumps(content | {"generator": {"width": 2}}))
+    with pytest.raises(CheckpointError, match="holds no generator that can be read"):
+        read_generator(tmp_path)
 
 
 def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
