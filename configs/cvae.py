@@ -12,4 +12,6 @@ from finegrain.gan.methods.variational import VaeRecipe
 def config() -> VaeRecipe:
     """Return the recipe."""
     of_gan = gan()
-    return VaeRecipe(name="cvae", data=of_gan.data, generator=of_gan.generator)
+    recipe = VaeRecipe(name="cvae", data=of_gan.data, generator=of_gan.generator)
+    recipe.train.steps, recipe.train.evaluate_steps = 10000, 1000
+    return recipe

@@ -12,4 +12,7 @@ from finegrain.gan.methods.variational import VaeRecipe
 def config() -> VaeRecipe:
     """Return the recipe."""
     of_gan = gan()
-    return VaeRecipe(name="cvae_cifar10", image_size=32, data=of_gan.data, generator=of_gan.generator)
+    recipe = VaeRecipe(name="cvae_cifar10", image_size=32, data=of_gan.data, generator=of_gan.generator)
+    recipe.encoder.width = 64
+    recipe.train.steps, recipe.train.evaluate_steps = 20000, 1000
+    return recipe

@@ -11,4 +11,6 @@ from finegrain.gan.methods.denoising import DiffusionRecipe
 
 def config() -> DiffusionRecipe:
     """Return the recipe."""
-    return DiffusionRecipe(name="diffusion", data=gan().data)
+    recipe = DiffusionRecipe(name="diffusion", data=gan().data)
+    recipe.train.steps, recipe.train.evaluate_steps = 1500, 750
+    return recipe

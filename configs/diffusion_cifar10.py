@@ -13,6 +13,5 @@ def config() -> DiffusionRecipe:
     """Return the recipe."""
     recipe = DiffusionRecipe(name="diffusion_cifar10", image_size=32, data=gan().data)
     recipe.denoiser.width = 64
-    recipe.train.steps = 20000
-    recipe.train.evaluate_steps = 2000
+    recipe.train.steps, recipe.train.evaluate_steps = 20000, 2000
     return recipe

@@ -16,8 +16,6 @@ def config() -> GanRecipe:
     recipe.name = "gan_cifar10"
     recipe.image_size = 32
     recipe.data = Cifar10(root="cifar10")
-    recipe.generator.width = 64
-    recipe.discriminator.width = 64
-    recipe.train.steps = 20000
-    recipe.train.evaluate_steps = 1000
+    recipe.generator.width = recipe.discriminator.width = 64
+    recipe.train.steps, recipe.train.evaluate_steps = 20000, 1000
     return recipe

@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,9 @@ class Generated:
     digests: Mapping[str, bytes]
     """SHA-256 of each file by path."""
     train_images: frozenset[str] | None
-    """`Data.image_ids` of all that its generator was trained on; None where that is not known."""
+    """`Data.image_ids` of all that its generator and its filter were trained on; None where that is not known."""
+    filter_known: bool
+    """Whether that holds of the filter, too, if there was one."""
     settings: Mapping[str, Any]
     """All that its images depend on."""
     sha256: str
@@ -65,6 +67,11 @@ class GeneratedSource:
         if self.real is not None and not sample.path.startswith(self.prefix):
             return sample, self.real
         return dataclasses.replace(sample, path=sample.path.removeprefix(self.prefix)), self.files
+
+
+def listed(ids: Iterable[str]) -> bytes:
+    """The content of a file `TRAIN_IMAGES`: a line for each."""
+    return "".join(f"{line}\n" for line in sorted(ids)).encode("ascii")
 
 
 def read_version(path: Path, *, max_pixels: int = 50_000_000) -> Generated:
@@ -112,6 +119,7 @@ def _read(path: Path, files: FileSource) -> Generated:
         asked=tuple(asked[name] for name in names),
         source=GeneratedSource(prefix=prefix, files=files),
         digests={prefix + name: digest for name, digest in files.digests().items()},
+        filter_known=settings.get("filter") is None or settings["filter"]["knows_its_train_images"] is True,
         train_images=_train_images(path / TRAIN_IMAGES, settings["train_images"]),
         settings=settings,
         sha256=sha256,
@@ -167,7 +175,7 @@ def mix(data: Data, generated: Generated, *, fraction: float | None, seed: int) 
 
 def _refuse_leak(data: Data, generated: Generated) -> None:
     """Images that the generator knows must not judge a classifier that learns from it."""
-    remedy = "train a generator on this train split alone, or set data.synthetic=none"
+    remedy = "divide the data as for the generator (and its filter), train these anew, or set data.synthetic=none"
     if generated.train_images is None:
         what, expected = f"{generated.path} does not tell which images its generator was trained on", TRAIN_IMAGES
         raise DataError(fault(what, got="no list of them", expected=expected, remedy=remedy))
@@ -202,7 +210,8 @@ def _require(generated: Generated, numbers: Mapping[str, int]) -> None:
     needed = max(math.ceil(numbers[name] * asked[name] / max(kept[name], 1)) for name in short)
     worst = min(short, key=lambda name: kept[name] / numbers[name])
     got = f"{kept[worst]} of {worst}, too few of {len(short)} of {len(numbers)} classes"
-    remedy = f"make more by --gen --per-class {needed}, lower the fraction, or set it to none, which takes all"
+    more = f"make more by --gen --per-class {needed}" if kept[worst] else "choose another generator or filter"
+    remedy = f"{more}, lower the fraction, or set it to none, which takes all"
     what = f"{generated.path} has too few images for data.synthetic_fraction"
     raise DataError(fault(what, got=got, expected=f"{numbers[worst]} of it", remedy=remedy))
 
@@ -215,6 +224,10 @@ def _notes(data: Data, generated: Generated, taken: Sequence[Sample]) -> list[st
     ]
     if lacking := [name for name in data.class_names if name not in generated.class_names]:
         notes.append(f"Classes without a generated image ({len(lacking)}): {_some(lacking)}.")
+    if not generated.filter_known:
+        notes.append(
+            "Which images the filter of the generated ones was trained on, perhaps val's or test's, is not known."
+        )
     if not (generated.train_images or frozenset()).intersection(data.train_images()):
         notes.append(
             "No train image is among those that the generator was trained on: whether it saw those of val or test as "

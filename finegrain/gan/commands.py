@@ -10,8 +10,9 @@ from finegrain import config as configs
 from finegrain.errors import ConfigError, fault
 from finegrain.gan.experiment import Experiment
 from finegrain.gan.generate import Order, generate, newest_run
+from finegrain.gan.methods.base import GenerativeRecipe
 from finegrain.gan.quality import quality as judge_quality
-from finegrain.gan.recipe import GenerativeRecipe, build_networks, run
+from finegrain.gan.recipe import build_networks, run
 from finegrain.gan.verdict import SETTINGS
 from finegrain.gan.verdict import verdict as give_verdict
 from finegrain.recipe import Recipe

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from finegrain.config import check
-from finegrain.data.generated import TRAIN_IMAGES
+from finegrain.data.generated import TRAIN_IMAGES, listed
 from finegrain.engine.checkpoint import read_json
 from finegrain.errors import CheckpointError, fault
+from finegrain.gan.nearest import Thumbnails
 from finegrain.gan.networks.denoiser import DenoiserConfig
 from finegrain.gan.networks.generator import GeneratorConfig
 from finegrain.gan.networks.sampler import Sampler, SamplerConfig
@@ -22,7 +23,7 @@ FORMAT = 1
 """Raised whenever the content changes its meaning."""
 KINDS = {"generator": GeneratorConfig, "denoiser": DenoiserConfig}
 """The sections that a folder can hold, each under its key."""
-_SETTINGS, _TENSORS = "generator.json", "generator.safetensors"
+_SETTINGS, _TENSORS, _THUMBNAILS = "generator.json", "generator.safetensors", "train_thumbnails.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +42,8 @@ class TrainedGenerator:
     """`Data.identity` of what it was trained for: it saw the train split alone."""
     train_images: bytes | None
     """The file that lists what it saw, a line of 16 hexadecimal digits each: see `Data.train_images`."""
+    thumbnails: Thumbnails | None
+    """Of these images, to tell how near a generated one comes to them."""
     recipe: str
     """The recipe, as Python."""
     sha256: str
@@ -58,10 +61,13 @@ def write_generator(
     data: Mapping[str, str],
     train_images: Sequence[str],
     recipe: str,
+    thumbnails: Thumbnails | None = None,
 ) -> None:
     """Write a generator so that `read_generator` builds it again; arguments as `TrainedGenerator` names them."""
     write_tensors(generator.state_dict(), folder / _TENSORS)
-    (folder / TRAIN_IMAGES).write_text("".join(f"{line}\n" for line in train_images), encoding="ascii")
+    (folder / TRAIN_IMAGES).write_bytes(listed(train_images))
+    if thumbnails is not None:
+        write_tensors({"pixels": thumbnails.pixels, "labels": thumbnails.labels}, folder / _THUMBNAILS)
     content = {
         "format": FORMAT,
         **{key: asdict(config) for key, kind in KINDS.items() if isinstance(config, kind)},
@@ -71,6 +77,7 @@ def write_generator(
         "sha256": digest(folder / _TENSORS),
         "data": dict(data),
         "train_images": digest(folder / TRAIN_IMAGES),
+        "train_thumbnails": digest(folder / _THUMBNAILS) if thumbnails is not None else None,
         "recipe": recipe,
     }
     (folder / _SETTINGS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -112,9 +119,18 @@ def read_generator(folder: Path) -> TrainedGenerator:
         class_counts=counts,
         data=content["data"],
         train_images=seen,
+        thumbnails=_thumbnails(folder, content.get("train_thumbnails")),
         recipe=content["recipe"],
         sha256=content["sha256"],
     )
+
+
+def _thumbnails(folder: Path, sha256: str | None) -> Thumbnails | None:
+    """Those in the folder, if it holds any."""
+    if sha256 is None:
+        return None
+    tensors = read_tensors(folder / _THUMBNAILS, sha256=sha256)
+    return Thumbnails(pixels=tensors["pixels"], labels=tensors["labels"])
 
 
 def find_generator(path: Path) -> Path:

@@ -99,7 +99,7 @@ def see(recipe: Recipe, paths: Sequence[Path], *, runtime: Runtime, cache: Featu
     """
     section = dataclasses.replace(recipe.data, synthetic=None)
     table = section.table()
-    found = {path: read_version(path) for path in paths}
+    found = {path: read_version(path, max_pixels=section.max_pixels) for path in paths}
     data = splits.build(section, table)
     # What is mixed into train has the data's labels, and a generator that knows images of val or test is refused.
     pools = [mix(data, generated, fraction=None, seed=0).train[len(data.train) :] for generated in found.values()]

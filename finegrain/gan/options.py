@@ -19,5 +19,6 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     reads.add_argument("--fill-to", metavar="N", help="as many as each class lacks to N train images")
     reads.add_argument("--classes", nargs="+", metavar="NAME", help="only of these classes")
     reads.add_argument("--truncation", metavar="T", help="noise within [-T, T]: more typical, and more alike")
+    reads.add_argument("--filter", metavar="CLASSIFIER", help="keep what it takes for its class: a run or model folder")
     reads.add_argument("--seed", metavar="N", help="of the images; default 0")
     return reads

@@ -31,8 +31,8 @@ MOST_COMPARED = 3000
 LEAST_HELD_OUT = 99
 """Images that a first percentile can be told from."""
 LEAST_CLASSES = 2
-SHOWN, COLUMNS, MOST_ROWS, STRIP_SIDE = 16, 6, 20, 64
-"""Likely copies on the page; images of a class in a row; rows; pixels of an image there."""
+SHOWN, COLUMNS, MOST_ROWS, STRIP_SIDE = 16, 12, 20, 64
+"""Likely copies on the page; images in a row of the page, real ones and all versions' together; rows; their pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -222,7 +222,8 @@ def twins(images: Images, train: Images, found: Memorisation) -> list[Twin]:
 def strips(images: Images, bench: Bench) -> dict[int, bytes]:
     """Some images of each of the first classes, in an order of chance."""
     labels = np.flatnonzero(bench.counts)[:MOST_ROWS].tolist()
-    rows = {label: shuffled(images.labels, label, bench.seed)[:COLUMNS] for label in labels}
+    columns = max(2, COLUMNS // (1 + len(bench.judged.versions)))
+    rows = {label: shuffled(images.labels, label, bench.seed)[:columns] for label in labels}
     return {
         label: strip([images.source.read(images.samples[row]) for row in own], side=STRIP_SIDE)
         for label, own in rows.items()

@@ -1,9 +1,9 @@
 """The one path that carries out the recipe of a generator: data, networks, training, report."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,10 @@ from finegrain.engine.history import TensorBoardLog
 from finegrain.engine.interrupt import Interrupt
 from finegrain.errors import CheckpointError, DataError, fault, fault_list
 from finegrain.gan.generator_folder import read_generator, write_generator
+from finegrain.gan.latent import across, walks
 from finegrain.gan.methods.base import GenerativeRecipe
+from finegrain.gan.nearest import MOST as MOST_THUMBNAILS
+from finegrain.gan.nearest import Thumbnails, thumbnails_of
 from finegrain.gan.networks.sampler import Sampler
 from finegrain.gan.pictures import grid, png, to_pixels
 from finegrain.gan.selection import Selection, classifier_features, images_of, pixel_components
@@ -126,13 +129,18 @@ def build_trainer(
     interrupt: Interrupt,
 ) -> GeneratorTrainer:
     """The loop with all its parts, where the newest checkpoint stands."""
+
+    def seen() -> Thumbnails:
+        shown = data.train[:: -(-len(data.train) // MOST_THUMBNAILS)]
+        return thumbnails_of(build_feed(recipe, shown, data.source, runtime))
+
     networks = build_networks(recipe, num_classes=len(data.class_names))
     weights = sum(tensor.nbytes for network in networks.values() for tensor in network.state_dict().values())
     directory.require_space(3 * 5 * weights)
     checkpoints = Checkpoints(
         directory,
         identity=identify(recipe, data=data, runtime=runtime),
-        write_model=partial(write_best, recipe=recipe, data=data),
+        write_model=partial(write_best, recipe=recipe, data=data, thumbnails=cache(seen)),
         interrupt=interrupt,
     )
     method = recipe.method(networks, runtime)
@@ -165,7 +173,9 @@ def identify(recipe: GenerativeRecipe, *, data: Data, runtime: Runtime) -> dict[
     }
 
 
-def write_best(model: nn.Module, folder: Path, *, recipe: GenerativeRecipe, data: Data) -> None:
+def write_best(
+    model: nn.Module, folder: Path, *, recipe: GenerativeRecipe, data: Data, thumbnails: Callable[[], Thumbnails]
+) -> None:
     """Write the best generator so far as a folder that `read_generator` reads."""
     assert isinstance(model, Sampler)
     write_generator(
@@ -178,6 +188,7 @@ def write_best(model: nn.Module, folder: Path, *, recipe: GenerativeRecipe, data
         data=data.identity(),
         train_images=data.train_images(),
         recipe=config.dump(recipe),
+        thumbnails=thumbnails(),
     )
 
 
@@ -224,15 +235,19 @@ def report(
     with clock("judgement"):
         generator = read_generator(folder).generator.to(runtime.device)
         distance = selection.judge(generator)
-        pictures = draw(generator, seed=recipe.seed), draw_real(recipe, data, runtime)
+        pictures = {
+            "generated": draw(generator, seed=recipe.seed),
+            "real": draw_real(recipe, data, runtime),
+            "walks": walks(generator, seed=recipe.seed),
+            "across": across(generator, seed=recipe.seed),
+        }
     written = GanReport(
         name=recipe.name,
         class_names=data.class_names,
         history=trainer.progress.history,
         kept_step=trainer.best.epoch or 0,
         distance=distance,
-        generated=pictures[0],
-        real=pictures[1],
+        **pictures,
         counts={"train": len(data.train), "val": len(data.val), "test": len(data.test)},
         identity=data.identity(),
         seconds={**clock.seconds, "training": trainer.progress.seconds},

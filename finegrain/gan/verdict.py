@@ -1,6 +1,8 @@
 """`main_gan.py --verdict`: do generated images help a classifier? At equal steps, against what could pass for help."""
 
+import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from finegrain import caching, config
 from finegrain.data.base import Data, Sample
+from finegrain.data.generated import MANIFEST, Generated
 from finegrain.errors import ConfigError, fault
 from finegrain.features.cache import FeatureCache
 from finegrain.gan.arms import build_arms
@@ -21,6 +24,7 @@ from finegrain.gan.fidelity import train_head
 from finegrain.gan.judged import Images, Judged, JudgedVersion, see, starting_model, together
 from finegrain.gan.learners import FineTuner, HeadLearner, Learner
 from finegrain.gan.quality import LEAST_HELD_OUT
+from finegrain.gan.version import BY_FILTER
 from finegrain.judgement import count_test_evaluation
 from finegrain.metrics.benefit import ARMS, Arm, benefit
 from finegrain.metrics.by_class import diversities
@@ -166,6 +170,7 @@ def class_rows(judged: Judged, outcomes: Outcomes, *, seed: int) -> tuple[ClassR
     (version,) = judged.versions
     fake, held_out, k = version.images, together(judged.val, judged.test), len(judged.data.class_names)
     asked = dict(zip(version.generated.class_names, version.generated.asked, strict=True))
+    passed = _passed(version.generated)
     recognised = _rates(train_head(judged.train, judged.val).hits(fake), fake.labels, k)
     spreads = {
         row.label: row.result.ratio
@@ -182,7 +187,7 @@ def class_rows(judged: Judged, outcomes: Outcomes, *, seed: int) -> tuple[ClassR
             n_real=judged.data.class_counts()[label],
             asked=asked.get(name),
             kept=kept[label],
-            passed=kept[label] / asked[name] if version.generated.settings.get("filter") and asked.get(name) else None,
+            passed=passed.get(name),
             fidelity=recognised[label],
             diversity=spreads.get(label),
             copies=copies[label],
@@ -192,6 +197,15 @@ def class_rows(judged: Judged, outcomes: Outcomes, *, seed: int) -> tuple[ClassR
         )
         for label, name in enumerate(judged.data.class_names)
     )
+
+
+def _passed(generated: Generated) -> dict[str, float]:
+    """Of each class that images were asked of, the share that the filter did not refuse; empty without one."""
+    if not generated.settings.get("filter"):
+        return {}
+    rows = [json.loads(line) for line in (generated.path / MANIFEST).read_bytes().splitlines()]
+    refused = Counter(row["class"] for row in rows if (row["reason"] or "").startswith(BY_FILTER))
+    return {name: 1 - refused[name] / n for name, n in zip(generated.class_names, generated.asked, strict=True) if n}
 
 
 def _near(judged: Judged, fake: Images, held_out: Images) -> tuple[list[float | None], list[float | None]]:

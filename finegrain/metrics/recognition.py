@@ -82,7 +82,8 @@ class Taught:
         if len(first) == len(second) == 1:
             return compare_models(first[0], second[0], self.labels)
         if min(len(first), len(second)) == 1:
-            return compare_runs(*np.broadcast_arrays(first, second), self.labels)
+            first, second = np.broadcast_arrays(first, second)
+            return compare_runs(first, second, self.labels)
         both = min(len(first), len(second))
         return compare_runs(first[:both], second[:both], self.labels)
 

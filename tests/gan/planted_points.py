@@ -47,6 +47,7 @@ class Planted:
             source=GeneratedSource(prefix="generated://", files=None),  # type: ignore[arg-type]
             digests={sample.path: b"" for sample in samples},
             train_images=frozenset(sample.path for sample in train),
+            filter_known=True,
             settings={},
             sha256="ab" * 32,
         )

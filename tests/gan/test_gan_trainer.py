@@ -59,6 +59,44 @@ def test_real_and_generated_images_are_judged_in_one_batch_of_the_same_labels(mo
     assert not images.requires_grad
 
 
+@pytest.mark.parametrize(("conditioning", "of_generated"), [("classifier", True), ("reacgan", False)])
+def test_a_second_head_teaches_both_networks_the_class(conditioning: str, of_generated: bool) -> None:
+    """With an adversarial loss of nothing, what is left is the class's: its gradient reaches both."""
+
+    class Nothing(Hinge):
+        def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+            return 0 * (real.sum() + fake.sum())
+
+        def generator(self, fake: Tensor, real: Tensor | None) -> Tensor:
+            return 0 * fake.sum()
+
+    method: Any = gan(loss=Nothing(), discriminator={"conditioning": conditioning}, augment=PLAIN).method
+    judge = method.discriminator.network
+    seen: list[Any] = []
+    judge.register_forward_hook(lambda module, inputs, verdict: seen.append(verdict))
+    losses: list[float] = []
+    for player in (method.discriminator, method.generator):
+        step = player.step
+        player.step = lambda loss, step=step, **rest: [losses.append(loss.item()), step(loss, **rest)][1]
+    labels = torch.tensor([0, 1, 2, 0])
+    for player, go in ((method.discriminator, method.discriminator_step), (method.generator, method.generator_step)):
+        before = copied(player.network)
+        go(torch.randn(4, 3, 32, 32), labels, 0)
+        assert not equal(copied(player.network), before)
+    real, fake = (judge.class_loss(half, labels).item() for half in seen[0].halves())
+    assert losses[0] == pytest.approx(real + fake if of_generated else real, rel=1e-5)
+    assert losses[1] == pytest.approx(judge.class_loss(seen[1], labels).item(), rel=1e-5)
+
+
+def test_batch_norm_of_the_discriminator_trains_and_is_left_alone_by_the_generator() -> None:
+    trainer = gan(discriminator={"normalisation": "batch", "conditioning": "concat"})
+    judge, before = trainer.method.discriminator.network, copied(trainer.method.discriminator.network)
+    trainer.method.generator_step(torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 0]), 0)
+    assert equal(copied(judge), before)
+    trainer.fit(feed())
+    assert not equal(copied(judge), before)
+
+
 def test_the_average_has_the_statistics_of_batch_norm_too() -> None:
     trainer = gan(steps=3)
     start = copied(trainer.average.module)

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from finegrain.data import splits
 from finegrain.data.folder import ImageFolder
 from finegrain.data.generated import read_version
 from finegrain.errors import OutputError
-from finegrain.gan import version
+from finegrain.gan import generate, version
 from finegrain.gan.generate import make
 from finegrain.gan.generator_folder import read_generator, write_generator
 from finegrain.gan.networks.generator import GeneratorConfig
@@ -274,6 +275,7 @@ def test_each_time_a_new_version_of_the_newest_finished_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[[int], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(generate, "BUNDLED", "nowhere")
     config = Path(main_gan.__file__).parent / "configs" / "gan.py"
     for words in ((), ("--config", config)):
         assert "no trained generator" in (shown := refused(go(*words)))
@@ -294,6 +296,27 @@ def test_each_time_a_new_version_of_the_newest_finished_run(
     assert len(list((tmp_path / "gen").iterdir())) == 2
     assert go(unfinished, "--per-class", 1) == 0
     assert "is not finished: this is the best generator so far" in capsys.readouterr().out
+
+
+def test_with_nothing_trained_the_bundled_generator_is_used_and_said(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[[int], str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(kept_by(run), tmp_path / "bundle")
+    monkeypatch.setattr(generate, "BUNDLED", str(tmp_path / "bundle"))
+    monkeypatch.setattr(generate.logger, "info", lambda text, *parts: said.append(text % parts))
+    said: list[str] = []
+    assert go("--per-class", 1) == 0
+    assert said == [
+        f"Nothing was trained here yet: this is the bundled generator of drawn birds, {tmp_path / 'bundle'}"
+    ]
+    (out,) = (tmp_path / "gen").iterdir()
+    assert json.loads((out / "generation.json").read_text())["run"] == "bundle"
+    config = Path(main_gan.__file__).parent / "configs" / "gan.py"
+    assert "no trained generator" in refused(go("--config", config))  # another was asked for
+    trained(tmp_path / "ckpt" / "gan" / "20260101-000000-aaaa")
+    assert go("--per-class", 1) == 0
+    assert len(said) == 1
 
 
 def test_a_version_is_not_gone_on_with_otherwise(

@@ -76,6 +76,9 @@ def test_the_kept_generator_is_tied_to_the_train_split_and_makes_the_grid(whole:
     kept = read_generator(max((whole / "checkpoints").glob("best-*")))
     assert kept.data == json.loads((whole / "metrics.json").read_text())["identity"]
     assert {"train split", "train contents"} <= set(kept.data)
+    assert len((kept.train_images or b"").splitlines()) == 18
+    assert kept.thumbnails is not None
+    assert sorted(kept.thumbnails.labels.tolist()) == sorted([0, 1, 2] * 6)
     assert kept.class_names == tuple(json.loads((whole / "metrics.json").read_text())["class_names"])
     state = json.loads((max((whole / "checkpoints").glob("latest-*")) / "state.json").read_text())
     assert state["identity"]["train split"] == kept.data["train split"]
@@ -120,10 +123,15 @@ def test_a_run_is_not_gone_on_with_under_another_recipe(whole: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["data.synthetic=gen/x"], "a generator learns from real images: got gen/x; expected none"),
         (["image_size=48"], "image_size cannot take this value: got 48; expected one of 32, 64, 128, 256"),
         (["data.train_per_species=1"], "a class with one train image: got plain-winged"),
         (["data.val_per_species=3"], "val has too few images to choose a generator: got 9; expected at least 10"),
         (["runtime.cache=x"], "runtime.cache has no effect"),
+        (
+            ["discriminator.normalisation=batch", "loss.r1=1"],
+            "discriminator.normalisation: got batch; expected spectral",
+        ),
         (["train.step=5"], "unknown config key: got train.step"),
         (["train.lr=1e30"], "is not finite at step"),
         (["selection.classifier=nowhere"], "nowhere"),
@@ -160,3 +168,21 @@ def test_a_folder_of_images_can_be_generated_from(tmp_path: Path) -> None:
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert metrics["class_names"] == ["jay", "wren"]
     assert "carved out of train" in metrics["notes"][0]
+
+
+@pytest.mark.parametrize("kind", ["cvae", "diffusion"])
+def test_the_other_kinds_of_generators_go_the_same_way(tmp_path: Path, kind: str) -> None:
+    """A run, its report, and images of it."""
+    words = [word for word in TINY if not word.startswith(("generator", "discriminator", "train.discriminator"))]
+    words += {
+        "cvae": ["generator.width=2", "generator.noise_dim=4", "encoder.width=2"],
+        "diffusion": ["denoiser.width=4", "denoiser.sampling_steps=1", "denoiser.guidance=1"],
+    }[kind]
+    go = ["--config", str(ROOT / "configs" / f"{kind}.py"), *words, "train.steps=2", "--out"]
+    assert main_gan.main([*go, str(tmp_path / "run")]) == 0
+    header = (tmp_path / "run" / "history.csv").read_text().splitlines()[0].split(",")
+    assert {"mse", "kernel_distance"} <= set(header)
+    assert (tmp_path / "run" / "report.html").stat().st_size > 0
+    made = ["--gen", str(tmp_path / "run"), "--per-class", "2", "--truncation", "1", "--out", str(tmp_path / "gen")]
+    assert main_gan.main([*made, "runtime.device=cpu"]) == 0
+    assert len((tmp_path / "gen" / "manifest.jsonl").read_text().splitlines()) == 6

@@ -25,7 +25,6 @@ class Sampler(nn.Module):
         """Images float32 [B, 3, S, S] in [−1, 1] of noise [B, Z] and labels [B], each of its row alone."""
         raise NotImplementedError
 
-    @torch.no_grad()
     def sample(self, labels: Sequence[int], seeds: Sequence[int], *, truncation: float | None = None) -> Tensor:
         """Images float32 [N, 3, S, S] in [−1, 1] on the CPU; each a function of its label and seed alone.
 
@@ -36,9 +35,14 @@ class Sampler(nn.Module):
             seeds: N seeds, one for each image.
             truncation: As for `noise`.
         """
+        return self.render(self.noise(seeds, truncation), labels)
+
+    @torch.no_grad()
+    def render(self, noise: Tensor, labels: Sequence[int]) -> Tensor:
+        """Images as of `sample`, each of its label and its noise, float32 [N, Z] on the CPU."""
         assert not self.training, "batch norm in train mode would mix the images of a batch"
         device, made = next(self.parameters()).device, []
-        noise, classes = self.noise(seeds, truncation), torch.tensor(labels, dtype=torch.int64)
+        classes = torch.tensor(labels, dtype=torch.int64)
         parts = (torch.split(rows, SAMPLES_AT_ONCE) for rows in (noise, classes))
         for part, of in zip(*parts, strict=True):
             rows = torch.arange(SAMPLES_AT_ONCE).clamp(max=len(part) - 1)
