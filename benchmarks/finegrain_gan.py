@@ -11,7 +11,8 @@ from torch import nn
 from finegrain.data.synthetic import SyntheticBirds
 from finegrain.engine.interrupt import Interrupt
 from finegrain.gan.augment import DiffAugment
-from finegrain.gan.recipe import GanRecipe, build_trainer
+from finegrain.gan.methods.adversarial import GanRecipe
+from finegrain.gan.recipe import build_trainer
 from finegrain.runtime import RuntimeConfig
 from finegrain.storage import RunDirectory
 

@@ -208,6 +208,8 @@ def plan(recipe: Recipe) -> str:
     model = recipe.model.build(num_classes=num_classes, train_size=recipe.augment.image_size)
     recipe.tuning.apply(model)
     lines = [configs.dump(recipe), summary(model, recipe.train.batch_size), f"{model.architecture}: {model.census()}"]
+    if recipe.data.synthetic is not None:
+        lines.append(f"Generated images of {recipe.data.synthetic} are mixed into train: not counted here.")
     if facts is None:
         lines.append("The number of classes is known once the data is read; the head above has 2.")
     else:

@@ -15,6 +15,7 @@ from finegrain import caching, config
 from finegrain.data import splits
 from finegrain.data.base import Data, DataConfig
 from finegrain.data.feed import Feed, ImageFeed
+from finegrain.data.generated import TRAIN_IMAGES, listed
 from finegrain.data.loader import Loader
 from finegrain.data.transforms import AugmentConfig, eval_transform, eval_views
 from finegrain.engine.checkpoint import Checkpoints, read_course
@@ -336,7 +337,7 @@ def build_checkpoints(
     one_state = weights * (2 if recipe.train.ema_decay is not None else 1) + 2 * trained
     directory.require_space(3 * (one_state + weights))
     identity = identify(recipe, data=data, model=model, runtime=runtime)
-    write = partial(write_best, recipe=recipe, class_names=data.class_names)
+    write = partial(write_best, recipe=recipe, class_names=data.class_names, train_images=listed(data.train_images()))
     return Checkpoints(directory, identity=identity, write_model=write, interrupt=interrupt)
 
 
@@ -349,6 +350,7 @@ def identify(recipe: Recipe, *, data: Data, model: Classifier, runtime: Runtime)
         "runtime.cache_limit_gb",
         "train.save_steps",
         "data.root",
+        "data.synthetic",
         "data.pixel_cache",
     )
     sections = ("data", "tuning", "loss", "optim", "schedule")
@@ -364,9 +366,15 @@ def identify(recipe: Recipe, *, data: Data, model: Classifier, runtime: Runtime)
     }
 
 
-def write_best(model: nn.Module, folder: Path, *, recipe: Recipe, class_names: tuple[str, ...]) -> None:
-    """Write the best model so far as a folder that this project and timm load as it is, an adapter apart as well."""
+def write_best(
+    model: nn.Module, folder: Path, *, recipe: Recipe, class_names: tuple[str, ...], train_images: bytes
+) -> None:
+    """Write the best model so far as a folder that this project and timm load as it is, an adapter apart as well.
+
+    What it was trained on is written beside it: generated images that it chooses know these, too.
+    """
     assert isinstance(model, Classifier)
     save_folder(model, folder, class_names=class_names, extra={"recipe": config.dump(recipe)})
+    (folder / TRAIN_IMAGES).write_bytes(train_images)
     if recipe.tuning.small:
         save_adapter(model, folder / "adapter", class_names=class_names, weights=recipe.model.weights)

@@ -16,10 +16,13 @@ LAYERS = {
     "trained": 3, "predict": 3,
     "repeated": 4, "search": 4, "ensembles": 4,
     "commands": 5,
-    "gan.networks": 1, "gan.losses": 1, "gan.augment": 1, "gan.pictures": 1,
-    "gan.player": 2, "gan.selection": 2,
-    "gan.trainer": 2.5, "gan.generator_folder": 2.5,
-    "gan.version": 3, "gan.generate": 3, "gan.recipe": 3,
+    "gan.options": 0, "gan.networks": 1, "gan.losses": 1, "gan.augment": 1, "gan.pictures": 1,
+    "gan.latent": 2, "gan.player": 2, "gan.selection": 2, "gan.nearest": 2, "gan.trainer": 2.25,
+    "gan.methods": 2.5, "gan.generator_folder": 2.5,
+    "gan.version": 3, "gan.filtering": 3, "gan.generate": 3, "gan.recipe": 3,
+    "gan.judged": 3, "gan.fidelity": 3, "gan.quality": 3,
+    "gan.arms": 3, "gan.learners": 3, "gan.experiment": 3,
+    "gan.verdict": 4,
     "gan.commands": 5,
 }  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,27 @@ class Source(Protocol):
             DataError: It cannot be read as the image it claims to be.
         """
         ...
+
+
+@runtime_checkable
+class KeyedSource(Source, Protocol):
+    """A source that knows what its pixels depend on without decoding them."""
+
+    def content_key(self, sample: Sample) -> bytes:
+        """32 bytes that change whenever the pixels of `sample` do."""
+        ...
+
+
+def content_key(sample: Sample, source: Source) -> bytes:
+    """32 bytes of its file's bytes and crop, or of its pixels where the source reads no files.
+
+    Raises:
+        DataError: The image cannot be read.
+    """
+    if isinstance(source, KeyedSource):
+        return source.content_key(sample)
+    pixels = np.ascontiguousarray(source.read(sample))
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,11 +113,19 @@ class Data:
     """Notes on splits that the dataset does not ship: not true where train, val and test are divided anew."""
     digests: Mapping[str, bytes] = field(default_factory=dict)
     """SHA-256 of what each image shows, by path: of its whole file, whatever crop of it is read; see `splits.build`."""
+    image_ids: Mapping[str, str] = field(default_factory=dict)
+    """The same by path, the first 16 hexadecimal digits, but of what is drawn: that is one image, at whatever size."""
+    synthetic: str = ""
+    """Which generated images are in train; none: empty."""
 
     def class_counts(self) -> list[int]:
-        """Train images of each class, [K]."""
+        """Train images of each class, [K], generated ones too."""
         counts = np.bincount([s.label for s in self.train], minlength=len(self.class_names))
         return [int(count) for count in counts]
+
+    def train_images(self) -> list[str]:
+        """`image_ids` of train, sorted: what a model that learns from it must not be judged on."""
+        return sorted({self.image_ids[sample.path] for sample in self.train})
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of each split's ids and labels, whatever their order, and of the class list."""
@@ -115,9 +144,11 @@ class Data:
 
     def identity(self) -> dict[str, str]:
         """What two runs of the same data have in common: the digests of their splits, and of what the images show."""
-        return {f"{name} split": digest for name, digest in self.hashes().items()} | {
-            f"{name} contents": digest for name, digest in self.content_hashes().items()
-        }
+        return (
+            {f"{name} split": digest for name, digest in self.hashes().items()}
+            | {f"{name} contents": digest for name, digest in self.content_hashes().items()}
+            | ({"synthetic": self.synthetic} if self.synthetic else {})
+        )
 
 
 @dataclass(kw_only=True, slots=True)
@@ -131,13 +162,17 @@ class DataConfig:
     test_fraction: Annotated[float, Range(above=0, below=1)] = 0.2
     """Share carved out as test where the dataset has none."""
     split_seed: int = 0
-    """Seed of what is carved."""
+    """Seed of what is carved, and of which generated images are taken."""
     on_bad: Literal["error", "drop"] = "error"
     """An unreadable image, or a copy of one in another split, stops the run, or is left out, counted and listed."""
     max_pixels: Count = 50_000_000
     """An image with more pixels is refused unread."""
     pixel_cache: str | None = None
     """Folder for decoded pixels (uint8 memory map), so that later epochs decode nothing; none: decode each time."""
+    synthetic: str | None = None
+    """Folder that `main_gan.py --gen` wrote, gen/<version>: its images are mixed into train, never into val or test."""
+    synthetic_fraction: Annotated[float, Range(above=0, below=1)] | None = 0.3
+    """Share of each class of the mixed train split that is generated; none: all images there are."""
 
     facts: ClassVar[Facts | None] = None
 

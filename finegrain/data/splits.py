@@ -5,20 +5,32 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from finegrain.data.base import Data, DataConfig, Dropped, Facts, Sample, Source, Split, Table
 from finegrain.data.carve import carve
 from finegrain.data.copies import Copies, find_copies, group_copies, notes_on, straddling
+from finegrain.data.generated import mix, read_version
 from finegrain.data.image import FileSource
 from finegrain.data.pixel_cache import FingerprintedSource, PixelCache
 from finegrain.data.scan import scan
 from finegrain.errors import DataError, fault, fault_list, printable
+from finegrain.storage import locate
 
 _SHOWN = 20
 
 
+@runtime_checkable
+class DrawingSource(Source, Protocol):
+    """A source that draws its images."""
+
+    def scene(self, sample: Sample) -> str:
+        """What is drawn of `sample`, at whatever size."""
+        ...
+
+
 def build(config: DataConfig, table: Table) -> Data:
-    """Check every image file of a table, and carve the splits it does not ship.
+    """Check every image file of a table, carve the splits it does not ship, and mix generated images into train.
 
     Args:
         config: Says how.
@@ -26,7 +38,8 @@ def build(config: DataConfig, table: Table) -> Data:
 
     Raises:
         DataError: An image cannot be read, or is a copy of one in another split, and `on_bad` is "error"; a class has
-            no train image; nothing is left to validate or test on; one image or one group lies in two splits.
+            no train image; nothing is left to validate or test on; one image or one group lies in two splits; the
+            generated images cannot be used, or their generator was trained on images of val or test.
     """
     samples, dropped, file_notes = table.samples, tuple[Dropped, ...](), list[str]()
     source: Source = table.source
@@ -48,7 +61,7 @@ def build(config: DataConfig, table: Table) -> Data:
     if dropped:
         why = "which cannot be read, or are copies of images of another split"
         notes.append(f"Left out {len(dropped)} of {len(table.samples)} images, {why}.")
-    return Data(
+    data = Data(
         train=splits["train"],
         val=splits["val"],
         test=splits["test"],
@@ -58,7 +71,12 @@ def build(config: DataConfig, table: Table) -> Data:
         notes=tuple(notes),
         carved=tuple(carved),
         digests=digests,
+        image_ids=_image_ids(samples, table.source, digests),
     )
+    if config.synthetic is None:
+        return data
+    generated = read_version(locate(config.synthetic), max_pixels=config.max_pixels)
+    return mix(data, generated, fraction=config.synthetic_fraction, seed=config.split_seed)
 
 
 def _check_files(
@@ -85,6 +103,13 @@ def _digests(samples: Sequence[Sample], source: Source) -> Mapping[str, bytes]:
     if isinstance(source, FingerprintedSource):
         return {s.path: hashlib.sha256(source.fingerprint(s).encode()).digest() for s in samples}
     return {s.path: hashlib.sha256(source.read(s).tobytes()).digest() for s in samples}
+
+
+def _image_ids(samples: Sequence[Sample], source: Source, digests: Mapping[str, bytes]) -> dict[str, str]:
+    """`Data.image_ids`: the digests, but of what is drawn."""
+    if isinstance(source, DrawingSource):
+        digests = {s.path: hashlib.sha256(source.scene(s).encode()).digest() for s in samples}
+    return {sample.path: digests[sample.path].hex()[:16] for sample in samples}
 
 
 def _file_notes(notes: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -121,6 +121,10 @@ class DrawnSource:
         """All that the pixels depend on."""
         return repr((sample.path, self.seed, self.size))
 
+    def scene(self, sample: Sample) -> str:
+        """All that is drawn depends on: at another size it is the same photograph."""
+        return repr((sample.path, self.seed))
+
     def render(self, sample: Sample) -> Rendered:
         """The image with the boxes of its parts.
 

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
-from typing import Protocol, runtime_checkable
 
 import cv2
-import numpy as np
 import torch
 
-from finegrain.data.base import Sample, Source
+from finegrain.data.base import Sample, Source, content_key
 from finegrain.data.prefetch import ordered_map
 from finegrain.features.cut import Cut
 from finegrain.models.classifier import Classifier
@@ -25,15 +23,6 @@ _LIBRARIES = ("torch", "torchvision", "timm", "albumentations", "numpy", "pillow
 
 _AT_ONCE = 32
 """Files that a thread reads before it wakes the caller: one by one, that took longer than the hashing."""
-
-
-@runtime_checkable
-class KeyedSource(Protocol):
-    """A source that knows what its pixels depend on without decoding them."""
-
-    def content_key(self, sample: Sample) -> bytes:
-        """32 bytes that change whenever the pixels of `sample` do."""
-        ...
 
 
 def stored_dtype(runtime: Runtime, *, at_cut: bool = False) -> torch.dtype:
@@ -62,10 +51,14 @@ def network_key(classifier: Classifier, runtime: Runtime, cut: Cut | None = None
         "libraries": {"opencv": cv2.__version__} | {name: _version(name) for name in _LIBRARIES},
     }
     digest = hashlib.sha256(json.dumps(description, sort_keys=True, default=repr).encode())
-    for name, tensor in sorted(classifier.state_dict().items()):
-        if not name.startswith(prefixes):
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    _add_weights(digest, classifier, without=prefixes)
+    return digest.hexdigest()
+
+
+def weights_key(classifier: Classifier) -> str:
+    """SHA-256, in hex, of the weights before the head alone: the same on any device, in any precision."""
+    digest = hashlib.sha256()
+    _add_weights(digest, classifier, without=(f"{classifier.head_name}.",))
     return digest.hexdigest()
 
 
@@ -75,16 +68,19 @@ def image_keys(samples: Sequence[Sample], source: Source) -> list[bytes]:
     Raises:
         DataError: An image cannot be read.
     """
-    key = source.content_key if isinstance(source, KeyedSource) else lambda sample: _pixels_key(sample, source)
     threads = min(torch.get_num_threads(), 8)
     parts = [samples[start : start + _AT_ONCE] for start in range(0, len(samples), _AT_ONCE)]
-    keys = ordered_map(lambda part: [key(sample) for sample in part], parts, threads=threads, ahead=2 * threads)
+    keys = ordered_map(
+        lambda part: [content_key(sample, source) for sample in part], parts, threads=threads, ahead=2 * threads
+    )
     return list(chain.from_iterable(keys))
 
 
-def _pixels_key(sample: Sample, source: Source) -> bytes:
-    pixels = np.ascontiguousarray(source.read(sample))
-    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
+def _add_weights(digest: "hashlib._Hash", classifier: Classifier, *, without: tuple[str, ...]) -> None:
+    for name, tensor in sorted(classifier.state_dict().items()):
+        if not name.startswith(without):
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
 
 
 def _version(package: str) -> str:

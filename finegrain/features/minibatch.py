@@ -50,6 +50,9 @@ class MiniBatchGrid:
     """Label smoothing."""
     epochs: Count = 20
     """Passes over the train rows."""
+    steps: Count | None = None
+    """Optimiser steps in place of `epochs`, so that more rows do not make a longer training; none: as many as epochs
+    take."""
     batch_size: Count = 128
     """Rows."""
     seed: int = 0
@@ -107,15 +110,15 @@ class MiniBatchGrid:
             for name in ("lr", "weight_decay", "smoothing")
         )
         update = _Sgd(heads, decay) if self.optimizer == "sgd" else _AdamW(heads, decay)
-        steps = self.epochs * -(-len(rows) // self.batch_size)
-        step = 0
-        for epoch in tqdm(range(self.epochs), desc="heads", leave=False, disable=None):
-            generator = torch.Generator().manual_seed(seed_of(self.seed, "order", epoch))
-            order = torch.randperm(len(rows), generator=generator).to(rows.device)
-            for batch in torch.split(order, self.batch_size):
-                gradients = _gradients(self.kind, heads, rows[batch], labels[batch], smoothing)
-                update.step(heads, gradients, lr * (1 + math.cos(math.pi * step / steps)) / 2)
-                step += 1
+        per_epoch = -(-len(rows) // self.batch_size)
+        steps = self.steps or self.epochs * per_epoch
+        for step in tqdm(range(steps), desc="heads", unit="step", leave=False, disable=None):
+            epoch, place = divmod(step, per_epoch)
+            if place == 0:
+                generator = torch.Generator().manual_seed(seed_of(self.seed, "order", epoch))
+                batches = torch.randperm(len(rows), generator=generator).to(rows.device).split(self.batch_size)
+            gradients = _gradients(self.kind, heads, rows[batches[place]], labels[batches[place]], smoothing)
+            update.step(heads, gradients, lr * (1 + math.cos(math.pi * step / steps)) / 2)
         return steps
 
 

@@ -26,10 +26,7 @@ class DiffAugment:
 
     def mirror(self, images: Tensor) -> Tensor:
         """Real images [B, 3, S, S], some mirrored."""
-        if not self.flip:
-            return images
-        flipped = torch.rand(len(images), 1, 1, 1, device=images.device) < self.flip
-        return torch.where(flipped, images.flip(3), images)
+        return mirror(images, self.flip)
 
     def __call__(self, images: Tensor) -> Tensor:
         """`images` float32 [B, 3, S, S] in [−1, 1], varied; they themselves where nothing is on."""
@@ -40,6 +37,14 @@ class DiffAugment:
         if self.cutout:
             images = _cut_out(images, self.cutout)
         return images
+
+
+def mirror(images: Tensor, share: float) -> Tensor:
+    """`images` [B, 3, S, S], each mirrored left to right with probability `share`."""
+    if not share:
+        return images
+    flipped = torch.rand(len(images), 1, 1, 1, device=images.device) < share
+    return torch.where(flipped, images.flip(3), images)
 
 
 def _recolor(images: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
-"""What `main_gan.py` does: train by a recipe, or write the images of a generator."""
+"""What `main_gan.py` does: train by a recipe, write the images of a generator, judge them, or see if they help."""
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +8,21 @@ from typing import Any
 
 from finegrain import config as configs
 from finegrain.errors import ConfigError, fault
+from finegrain.gan.experiment import Experiment
 from finegrain.gan.generate import Order, generate, newest_run
-from finegrain.gan.recipe import GanRecipe, build_networks, run
-from finegrain.storage import RunDirectory, run_directory
+from finegrain.gan.methods.base import GenerativeRecipe
+from finegrain.gan.quality import quality as judge_quality
+from finegrain.gan.recipe import build_networks, run
+from finegrain.gan.verdict import SETTINGS
+from finegrain.gan.verdict import verdict as give_verdict
+from finegrain.recipe import Recipe
+from finegrain.report.quality import NUMBERS
+from finegrain.storage import RunDirectory, locate, run_directory
 
 logger = logging.getLogger(__name__)
+
+JUDGE = "configs/gan_judge.py"
+"""The classifier's recipe by which images are judged where none is named: of the birds that configs/gan.py draws."""
 
 
 def answer(
@@ -22,18 +33,23 @@ def answer(
     resume: bool,
     dry_run: bool,
     gen: bool = False,
+    quality: bool = False,
+    verdict: bool = False,
     **order: Any,
 ) -> str:
-    """Override, check and train, or generate; return what to print.
+    """Override, check and train, or generate, or judge; return what to print.
 
     Args:
-        words: KEY=VALUE of the recipe; for `gen` of an `Order`, and a run.
-        config: The file that gives the recipe.
+        words: KEY=VALUE of the recipe; for `gen` of an `Order`, and a run; for `quality` versions too, for
+            `verdict` one, and KEY=VALUE of an `Experiment`.
+        config: The file that gives the recipe; for `quality` and `verdict` a classifier's.
         out: The run directory itself; none: under ckpt/<name>/, a new one, or the newest when `resume`. For `gen` the
-            version's folder.
+            version's folder, for `quality` and `verdict` the report's.
         resume: Go on with a run that was begun.
         dry_run: Only say what would be done.
         gen: Write the images of a generator that there is.
+        quality: Judge versions that were written.
+        verdict: See whether a version helps a classifier.
         order: Fields of its `Order` as they were typed; None where they were not.
 
     Raises:
@@ -44,6 +60,10 @@ def answer(
     if given := [f"--{name.replace('_', '-')}" for name, value in order.items() if value is not None]:
         what, remedy = "only --gen takes these options", "add --gen, or leave them out"
         raise ConfigError(fault(what, got=", ".join(given), expected="--gen as well", remedy=remedy))
+    if quality:
+        return _judge(words, config=config, out=out, resume=resume, dry_run=dry_run)
+    if verdict:
+        return _verdict(words, config=config, out=out, resume=resume, dry_run=dry_run)
     if config is None:
         expected, remedy = "a Python file with config() -> GanRecipe", "name configs/gan.py"
         raise ConfigError(fault("--config is missing", got="none", expected=expected, remedy=remedy))
@@ -58,11 +78,12 @@ def answer(
     return run(recipe, directory=RunDirectory(path, resume=resume))
 
 
-def _load(config: str) -> GanRecipe:
+def _load(config: str) -> GenerativeRecipe:
     recipe = configs.load(config)
-    if not isinstance(recipe, GanRecipe):
-        got, remedy = type(recipe).__name__, "return GanRecipe(...), or train it with main.py"
-        raise ConfigError(fault("config() returned no GanRecipe", got=got, expected="a GanRecipe", remedy=remedy))
+    if not isinstance(recipe, GenerativeRecipe):
+        expected, remedy = "a GanRecipe, VaeRecipe or DiffusionRecipe", "return one of these, or train it with main.py"
+        got = type(recipe).__name__
+        raise ConfigError(fault("config() returned no generator's recipe", got=got, expected=expected, remedy=remedy))
     return recipe
 
 
@@ -92,14 +113,66 @@ def _generate(
     return generate(order, run=run, out=out, dry_run=dry_run)
 
 
-def plan(recipe: GanRecipe) -> str:
+def _judge(words: Sequence[str], *, config: str | None, out: Path | None, resume: bool, dry_run: bool) -> str:
+    """Judge the versions that are named by a classifier's recipe."""
+    if resume:
+        expected, remedy = "the same command, which judges again", "leave it out"
+        raise ConfigError(fault("--quality takes no such option", got="--resume", expected=expected, remedy=remedy))
+    recipe = classifier_recipe(config, words)
+    versions = [Path(word) for word in words if "=" not in word]
+    if not versions:
+        expected, remedy = "folders that --gen wrote", "name one or more, gen/<version>"
+        raise ConfigError(fault("--quality of no version", got="none", expected=expected, remedy=remedy))
+    if dry_run:
+        return f"{configs.dump(recipe)}\nversions: {', '.join(map(str, versions))}"
+    path = out or run_directory(recipe.name, "quality-", newest=False)
+    return judge_quality(recipe, versions, directory=RunDirectory(path, resume=(path / NUMBERS).exists()))
+
+
+def _verdict(words: Sequence[str], *, config: str | None, out: Path | None, resume: bool, dry_run: bool) -> str:
+    """Train a classifier by its recipe with and without the version that is named."""
+    if resume:
+        expected, remedy = "the same command with the same --out, which goes on", "leave it out"
+        raise ConfigError(fault("--verdict takes no such option", got="--resume", expected=expected, remedy=remedy))
+    experiment = Experiment()
+    own = [field.name for field in dataclasses.fields(experiment)]
+    configs.override(experiment, [word for word in words if word.partition("=")[0] in own])
+    configs.check(experiment)
+    recipe = classifier_recipe(config, [word for word in words if word.partition("=")[0] not in own], others=own)
+    versions = [Path(word) for word in words if "=" not in word]
+    if len(versions) != 1:
+        got, remedy = ", ".join(map(str, versions)) or "none", "name one, gen/<version>"
+        raise ConfigError(fault("--verdict is on one version", got=got, expected="a folder of --gen", remedy=remedy))
+    if dry_run:
+        return f"{configs.dump(recipe)}\n{experiment}\nversion: {versions[0]}"
+    path = out or run_directory(recipe.name, "verdict-", newest=False)
+    directory = RunDirectory(path, resume=(path / SETTINGS).exists())
+    return give_verdict(recipe, experiment, versions[0], directory=directory)
+
+
+def classifier_recipe(config: str | None, words: Sequence[str], *, others: Sequence[str] = ()) -> Recipe:
+    """The classifier's recipe of the file `config`, of `JUDGE` without one, with the KEY=VALUE among `words`.
+
+    `others` are keys that the command knows beside the recipe's.
+    """
+    recipe = configs.load(config or locate(JUDGE))
+    if not isinstance(recipe, Recipe):
+        got, remedy = type(recipe).__name__, f"name one such as {JUDGE}"
+        raise ConfigError(fault("config() returned no Recipe", got=got, expected="a classifier's", remedy=remedy))
+    configs.override(recipe, [word for word in words if "=" in word], others=others)
+    configs.check(recipe)
+    return recipe
+
+
+def plan(recipe: GenerativeRecipe) -> str:
     """What a run would do, without reading data: the resolved recipe, the networks, the steps."""
     facts = recipe.data.sizes()
     networks = build_networks(recipe, num_classes=facts.num_classes if facts else 2)
-    counts = [f"{sum(p.numel() for p in network.parameters()):,}" for network in networks]
-    lines = [configs.dump(recipe), f"generator: {counts[0]} parameters; discriminator: {counts[1]} parameters"]
+    counts = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
+    sizes = [f"{name}: {count:,} parameters" for name, count in counts.items()]
+    lines = [configs.dump(recipe), "; ".join(sizes)]
     if facts is None:
         lines.append("The number of classes is known once the data is read; these networks have 2.")
-    seen = recipe.train.steps * recipe.train.discriminator_steps * recipe.train.batch_size
+    seen = recipe.train.steps * recipe.train.batches_per_step * recipe.train.batch_size
     lines.append(f"{recipe.train.steps:,} steps in all, which see at most {seen:,} real images")
     return "\n".join(lines)

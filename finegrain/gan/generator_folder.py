@@ -1,5 +1,6 @@
 """Folders that hold a trained generator and all it takes to use it: `generator.json`, `generator.safetensors`."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -7,24 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from finegrain.config import check
+from finegrain.data.generated import TRAIN_IMAGES, listed
 from finegrain.engine.checkpoint import read_json
 from finegrain.errors import CheckpointError, fault
-from finegrain.gan.networks.generator import Generator, GeneratorConfig
+from finegrain.gan.nearest import Thumbnails
+from finegrain.gan.networks.denoiser import DenoiserConfig
+from finegrain.gan.networks.generator import GeneratorConfig
+from finegrain.gan.networks.sampler import Sampler, SamplerConfig
 from finegrain.models.tensors import digest, read_tensors
 from finegrain.models.weights import write_tensors
 from finegrain.storage import RunDirectory
 
 FORMAT = 1
 """Raised whenever the content changes its meaning."""
-_SETTINGS, _TENSORS = "generator.json", "generator.safetensors"
+KINDS = {"generator": GeneratorConfig, "denoiser": DenoiserConfig}
+"""The sections that a folder can hold, each under its key."""
+_SETTINGS, _TENSORS, _THUMBNAILS = "generator.json", "generator.safetensors", "train_thumbnails.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedGenerator:
     """What such a folder holds."""
 
-    generator: Generator
-    """In eval mode, on the CPU; `Generator.sample` makes images."""
+    generator: Sampler
+    """In eval mode, on the CPU; `Sampler.sample` makes images."""
     image_size: int
     """Side of its images in pixels."""
     class_names: tuple[str, ...]
@@ -33,6 +40,10 @@ class TrainedGenerator:
     """Train images of each class that it saw."""
     data: Mapping[str, str]
     """`Data.identity` of what it was trained for: it saw the train split alone."""
+    train_images: bytes | None
+    """The file that lists what it saw, a line of 16 hexadecimal digits each: see `Data.train_images`."""
+    thumbnails: Thumbnails | None
+    """Of these images, to tell how near a generated one comes to them."""
     recipe: str
     """The recipe, as Python."""
     sha256: str
@@ -40,26 +51,33 @@ class TrainedGenerator:
 
 
 def write_generator(
-    generator: Generator,
+    generator: Sampler,
     folder: Path,
     *,
-    config: GeneratorConfig,
+    config: SamplerConfig,
     image_size: int,
     class_names: Sequence[str],
     class_counts: Sequence[int],
     data: Mapping[str, str],
+    train_images: Sequence[str],
     recipe: str,
+    thumbnails: Thumbnails | None = None,
 ) -> None:
     """Write a generator so that `read_generator` builds it again; arguments as `TrainedGenerator` names them."""
     write_tensors(generator.state_dict(), folder / _TENSORS)
+    (folder / TRAIN_IMAGES).write_bytes(listed(train_images))
+    if thumbnails is not None:
+        write_tensors({"pixels": thumbnails.pixels, "labels": thumbnails.labels}, folder / _THUMBNAILS)
     content = {
         "format": FORMAT,
-        "generator": asdict(config),
+        **{key: asdict(config) for key, kind in KINDS.items() if isinstance(config, kind)},
         "image_size": image_size,
         "class_names": list(class_names),
         "class_counts": list(class_counts),
         "sha256": digest(folder / _TENSORS),
         "data": dict(data),
+        "train_images": digest(folder / TRAIN_IMAGES),
+        "train_thumbnails": digest(folder / _THUMBNAILS) if thumbnails is not None else None,
         "recipe": recipe,
     }
     (folder / _SETTINGS).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
@@ -76,16 +94,20 @@ def read_generator(folder: Path) -> TrainedGenerator:
     try:
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']}")
-        config, size, names = GeneratorConfig(**content["generator"]), content["image_size"], content["class_names"]
+        (kind,) = KINDS.keys() & content.keys()
+        config, size, names = KINDS[kind](**content[kind]), content["image_size"], content["class_names"]
         counts = tuple(int(count) for count in content["class_counts"])
         if len(counts) != len(names):
             raise ValueError(f"{len(counts)} counts of {len(names)} classes")
         if "train split" not in content["data"]:
             raise ValueError("no digest of its train split")
+        seen = (folder / TRAIN_IMAGES).read_bytes() if content.get("train_images") else None
+        if seen is not None and hashlib.sha256(seen).hexdigest() != content["train_images"]:
+            raise ValueError(f"{TRAIN_IMAGES} with other bytes than it was written with")
         check(config)
         generator = config.build(image_size=size, num_classes=len(names))
         generator.load_state_dict(read_tensors(folder / _TENSORS, sha256=content["sha256"]))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
         got = str(error).splitlines()[0]
         expected, remedy = f"a generator of format {FORMAT}", "restore it, or train again"
         what = f"{folder} holds no generator that can be read"
@@ -96,9 +118,19 @@ def read_generator(folder: Path) -> TrainedGenerator:
         class_names=tuple(names),
         class_counts=counts,
         data=content["data"],
+        train_images=seen,
+        thumbnails=_thumbnails(folder, content.get("train_thumbnails")),
         recipe=content["recipe"],
         sha256=content["sha256"],
     )
+
+
+def _thumbnails(folder: Path, sha256: str | None) -> Thumbnails | None:
+    """Those in the folder, if it holds any."""
+    if sha256 is None:
+        return None
+    tensors = read_tensors(folder / _THUMBNAILS, sha256=sha256)
+    return Thumbnails(pixels=tensors["pixels"], labels=tensors["labels"])
 
 
 def find_generator(path: Path) -> Path:

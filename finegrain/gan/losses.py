@@ -20,6 +20,8 @@ class AdversarialLoss:
 
     r1: NonNegative = 0.0
     """γ of `γ/2 · E |∇D(x)|²` on real images (Mescheder et al., ICML 2018, arXiv:1801.04406); 0: none."""
+    r2: NonNegative = 0.0
+    """γ of the same on generated images; with `r1` both sides are smooth (arXiv:2501.05441); 0: none."""
     lecam: NonNegative = 0.0
     """Weight of LeCam's pull of scores towards the other side's average (Tseng et al., CVPR 2021, arXiv:2104.03310)."""
 
@@ -42,7 +44,9 @@ class AdversarialLoss:
             real: Images that it was shown, float32 [B, 3, S, S].
             fake: The same of generated ones.
         """
-        return self.r1 / 2 * squared_gradient(score, real).mean() if self.r1 else None
+        sides = ((self.r1, real), (self.r2, fake))
+        parts = [weight / 2 * squared_gradient(score, images).mean() for weight, images in sides if weight]
+        return torch.stack(parts).sum() if parts else None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -104,14 +108,15 @@ class Wasserstein(AdversarialLoss):
         share = torch.rand(len(real), 1, 1, 1, device=real.device)
         norm = (squared_gradient(score, torch.lerp(real, fake, share)) + 1e-12).sqrt()
         penalty = self.gradient_penalty * (norm - 1).square().mean()
-        return penalty + self.r1 / 2 * squared_gradient(score, real).mean() if self.r1 else penalty
+        others = AdversarialLoss.penalty(self, score, real, fake)
+        return penalty if others is None else penalty + others
 
 
 @dataclass(kw_only=True, slots=True)
 class Relativistic(AdversarialLoss):
     """Which of a real and a generated image looks more real: `softplus(D(G) − D(x))` against `softplus(D(x) − D(G))`.
 
-    RpGAN (Jolicoeur-Martineau, ICLR 2019, arXiv:1807.00734); to converge it wants `r1` (arXiv:2501.05441).
+    RpGAN (Jolicoeur-Martineau, ICLR 2019, arXiv:1807.00734); to converge it wants `r1` and `r2` (arXiv:2501.05441).
     """
 
     compares: ClassVar[bool] = True

@@ -1,4 +1,4 @@
-"""One of a GAN's two networks with its optimiser: how it takes a step, and how it is kept from taking one."""
+"""A network with its optimiser: how it takes a step, and how it is kept from taking one."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -29,7 +29,7 @@ class Player(Generic[Network]):
     runtime: Runtime
 
     def __post_init__(self) -> None:
-        """Give it a gradient scaler of its own: the two networks' gradients have nothing in common."""
+        """Give it a gradient scaler of its own: two networks' gradients have nothing in common."""
         self.scaler = torch.amp.GradScaler(self.runtime.device.type, enabled=self.runtime.precision == "fp16")
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self._skipped_in_a_row = 0
@@ -91,6 +91,15 @@ class Player(Generic[Network]):
                 "its weights were not updated, and the last checkpoint is good",
             )
         )
+
+    @classmethod
+    def with_adam(
+        cls, name: str, network: Network, *, lr: float, betas: tuple[float, float], runtime: Runtime
+    ) -> "Player[Network]":
+        """The network on its device, trained by Adam."""
+        runtime.place_model(network)
+        optimizer = torch.optim.Adam(network.parameters(), lr=lr, betas=betas, fused=True)
+        return cls(name=name, network=network, optimizer=optimizer, runtime=runtime)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:

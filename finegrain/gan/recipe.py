@@ -1,9 +1,9 @@
-"""The recipe of a conditional GAN and the one path that carries it out: data, networks, training, report."""
+"""The one path that carries out the recipe of a generator: data, networks, training, report."""
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import nn
 
 from finegrain import config
 from finegrain.data import splits
-from finegrain.data.base import Data, DataConfig, Sample, Source
+from finegrain.data.base import Data, Sample, Source
 from finegrain.data.feed import ImageFeed
 from finegrain.data.loader import Loader
 from finegrain.data.transforms import eval_transform
@@ -23,19 +23,19 @@ from finegrain.engine.ema import WeightEMA
 from finegrain.engine.history import TensorBoardLog
 from finegrain.engine.interrupt import Interrupt
 from finegrain.errors import CheckpointError, DataError, fault, fault_list
-from finegrain.gan.augment import DiffAugment
 from finegrain.gan.generator_folder import read_generator, write_generator
-from finegrain.gan.losses import AdversarialLoss, Hinge
-from finegrain.gan.networks.discriminator import Discriminator, DiscriminatorConfig
-from finegrain.gan.networks.generator import Generator, GeneratorConfig, ImageSize
+from finegrain.gan.latent import across, walks
+from finegrain.gan.methods.base import GenerativeRecipe
+from finegrain.gan.nearest import MOST as MOST_THUMBNAILS
+from finegrain.gan.nearest import Thumbnails, thumbnails_of
+from finegrain.gan.networks.sampler import Sampler
 from finegrain.gan.pictures import grid, png, to_pixels
-from finegrain.gan.player import Player
-from finegrain.gan.selection import Selection, SelectionConfig, classifier_features, images_of, pixel_components
-from finegrain.gan.trainer import GanTrainConfig, GanTrainer
+from finegrain.gan.selection import Selection, classifier_features, images_of, pixel_components
+from finegrain.gan.trainer import GeneratorTrainer
 from finegrain.preprocessing import Preprocessing
 from finegrain.report.gan import GanReport
-from finegrain.runtime import Runtime, RuntimeConfig, Stopwatch, device_faults, environment, seed_of
-from finegrain.storage import RunDirectory, name_faults
+from finegrain.runtime import Runtime, Stopwatch, device_faults, environment, seed_of
+from finegrain.storage import RunDirectory
 
 logger = logging.getLogger(__name__)
 
@@ -44,36 +44,7 @@ COLUMNS, MOST_ROWS = 8, 20
 """Images of a class in a grid, and classes."""
 
 
-@dataclass(kw_only=True, slots=True)
-class GanRecipe:
-    """All that defines a training of a GAN; the same recipe gives the same images."""
-
-    name: str
-    """Names the folder of its runs, ckpt/<name>/."""
-    seed: int = 0
-    """Seed of first weights, order, noise and augmentation."""
-    image_size: ImageSize = 64
-    """Side in pixels of what is generated; the central square of a real image is reduced to it."""
-    data: DataConfig
-    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
-    loss: AdversarialLoss = field(default_factory=Hinge)
-    augment: DiffAugment = field(default_factory=DiffAugment)
-    train: GanTrainConfig = field(default_factory=GanTrainConfig)
-    selection: SelectionConfig = field(default_factory=SelectionConfig)
-    runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
-
-    def faults(self) -> list[str]:
-        """A name must do as a folder's name, and no setting may be without effect."""
-        default = {field.name: field.default for field in fields(RuntimeConfig)}
-        return name_faults(self.name) + [
-            fault(f"runtime.{key} has no effect", got=value, expected=f"{default[key]}", remedy="leave it out")
-            for key in ("compile", "cache", "cache_limit_gb")
-            if (value := getattr(self.runtime, key)) != default[key]
-        ]
-
-
-def run(recipe: GanRecipe, *, directory: RunDirectory) -> str:
+def run(recipe: GenerativeRecipe, *, directory: RunDirectory) -> str:
     """Train on the train split, keep the generator nearest to val, write the report; return the result in one line.
 
     A directory that holds checkpoints of this recipe is gone on with, from the newest.
@@ -113,7 +84,7 @@ def require_images(data: Data) -> None:
 
 
 def build_feed(
-    recipe: GanRecipe, samples: Sequence[Sample], source: Source, runtime: Runtime, *, train: bool = False
+    recipe: GenerativeRecipe, samples: Sequence[Sample], source: Source, runtime: Runtime, *, train: bool = False
 ) -> ImageFeed:
     """Central squares of `samples` as float32 [B, 3, S, S] in [−1, 1], in an order of chance to `train`."""
     size, half = recipe.image_size, (0.5, 0.5, 0.5)
@@ -130,12 +101,12 @@ def build_feed(
     return ImageFeed(loader, preprocessing=preprocessing, runtime=runtime)
 
 
-def train_feed(recipe: GanRecipe, data: Data, runtime: Runtime) -> ImageFeed:
+def train_feed(recipe: GenerativeRecipe, data: Data, runtime: Runtime) -> ImageFeed:
     """All that the networks learn from."""
     return build_feed(recipe, data.train, data.source, runtime, train=True)
 
 
-def build_selection(recipe: GanRecipe, *, directory: RunDirectory, data: Data, runtime: Runtime) -> Selection:
+def build_selection(recipe: GenerativeRecipe, *, directory: RunDirectory, data: Data, runtime: Runtime) -> Selection:
     """What chooses the generator: it compares images by a classifier's features, or by their pixels."""
     if recipe.selection.classifier is not None:
         extract = classifier_features(recipe.selection.classifier, runtime)
@@ -146,46 +117,41 @@ def build_selection(recipe: GanRecipe, *, directory: RunDirectory, data: Data, r
     return Selection(extract, val=val, samples=recipe.selection.samples, seed=recipe.seed)
 
 
-def build_networks(recipe: GanRecipe, *, num_classes: int) -> tuple[Generator, Discriminator]:
-    """Both networks with their first weights, a function of the seed."""
+def build_networks(recipe: GenerativeRecipe, *, num_classes: int) -> dict[str, nn.Module]:
+    """The networks by name with their first weights, a function of the seed."""
     torch.manual_seed(seed_of(recipe.seed, "weights"))
-    generator = recipe.generator.build(image_size=recipe.image_size, num_classes=num_classes)
-    return generator, recipe.discriminator.build(image_size=recipe.image_size, num_classes=num_classes)
+    return recipe.networks(num_classes)
 
 
 def build_trainer(
-    recipe: GanRecipe,
+    recipe: GenerativeRecipe,
     *,
     data: Data,
     selection: Selection,
     directory: RunDirectory,
     runtime: Runtime,
     interrupt: Interrupt,
-) -> GanTrainer:
+) -> GeneratorTrainer:
     """The loop with all its parts, where the newest checkpoint stands."""
 
-    def player(name: str, network: Any) -> Player[Any]:
-        runtime.place_model(network)
-        betas = (recipe.train.beta1, 0.999)
-        optimizer = torch.optim.Adam(network.parameters(), lr=recipe.train.lr, betas=betas, fused=True)
-        return Player(name=name, network=network, optimizer=optimizer, runtime=runtime)
+    def seen() -> Thumbnails:
+        shown = data.train[:: -(-len(data.train) // MOST_THUMBNAILS)]
+        return thumbnails_of(build_feed(recipe, shown, data.source, runtime))
 
-    generator, discriminator = build_networks(recipe, num_classes=len(data.class_names))
-    weights = sum(tensor.nbytes for network in (generator, discriminator) for tensor in network.state_dict().values())
+    networks = build_networks(recipe, num_classes=len(data.class_names))
+    weights = sum(tensor.nbytes for network in networks.values() for tensor in network.state_dict().values())
     directory.require_space(3 * 5 * weights)
     checkpoints = Checkpoints(
         directory,
         identity=identify(recipe, data=data, runtime=runtime),
-        write_model=partial(write_best, recipe=recipe, data=data),
+        write_model=partial(write_best, recipe=recipe, data=data, thumbnails=cache(seen)),
         interrupt=interrupt,
     )
-    trainer = GanTrainer(
+    method = recipe.method(networks, runtime)
+    trainer = GeneratorTrainer(
         config=recipe.train,
-        generator=player("generator", generator),
-        discriminator=player("discriminator", discriminator),
-        average=WeightEMA(generator, decay=recipe.train.ema_decay),
-        loss=recipe.loss,
-        augment=recipe.augment,
+        method=method,
+        average=WeightEMA(method.model, decay=recipe.train.ema_decay),
         runtime=runtime,
         seed=recipe.seed,
         keeper=checkpoints,
@@ -196,12 +162,14 @@ def build_trainer(
     return trainer
 
 
-def identify(recipe: GanRecipe, *, data: Data, runtime: Runtime) -> dict[str, Any]:
+def identify(recipe: GenerativeRecipe, *, data: Data, runtime: Runtime) -> dict[str, Any]:
     """All that the numbers of a run depend on, the images of its train split above all."""
+    sections = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     free = ("runtime.num_workers", "data.root", "data.pixel_cache")
     return {
         "class_names": data.class_names,
-        **{section: type(getattr(recipe, section)).__name__ for section in ("data", "loss")},
+        "recipe": type(recipe).__name__,
+        **{name: type(section).__name__ for name, section in sections.items() if is_dataclass(section)},
         **data.identity(),
         **{key: value for key, value in config.flatten(recipe).items() if key not in free},
         "device": runtime.device.type,
@@ -209,23 +177,27 @@ def identify(recipe: GanRecipe, *, data: Data, runtime: Runtime) -> dict[str, An
     }
 
 
-def write_best(model: nn.Module, folder: Path, *, recipe: GanRecipe, data: Data) -> None:
+def write_best(
+    model: nn.Module, folder: Path, *, recipe: GenerativeRecipe, data: Data, thumbnails: Callable[[], Thumbnails]
+) -> None:
     """Write the best generator so far as a folder that `read_generator` reads."""
-    assert isinstance(model, Generator)
+    assert isinstance(model, Sampler)
     write_generator(
         model,
         folder,
-        config=recipe.generator,
+        config=recipe.sampler,
         image_size=recipe.image_size,
         class_names=data.class_names,
         class_counts=data.class_counts(),
         data=data.identity(),
+        train_images=data.train_images(),
         recipe=config.dump(recipe),
+        thumbnails=thumbnails(),
     )
 
 
 def evaluate(
-    generator: Generator, step: int, *, recipe: GanRecipe, selection: Selection, directory: RunDirectory
+    generator: Sampler, step: int, *, recipe: GenerativeRecipe, selection: Selection, directory: RunDirectory
 ) -> Mapping[str, float]:
     """Draw the grid of this step, and compare the generator's images with val's."""
     (directory.path / GRIDS).mkdir(exist_ok=True)
@@ -240,15 +212,15 @@ def write_row(row: Mapping[str, float], *, log: TensorBoardLog, folder: Path) ->
     log(row)
 
 
-def draw(generator: Generator, *, seed: int) -> bytes:
+def draw(generator: Sampler, *, seed: int) -> bytes:
     """A grid as PNG, a class a row: the noise of every place is always the same."""
-    rows = min(generator.embedding.num_embeddings, MOST_ROWS)
+    rows = min(generator.num_classes, MOST_ROWS)
     labels = [row for row in range(rows) for _ in range(COLUMNS)]
     seeds = [seed_of(seed, "grid", place) for place in range(len(labels))]
     return png(grid(to_pixels(generator.sample(labels, seeds)), columns=COLUMNS))
 
 
-def draw_real(recipe: GanRecipe, data: Data, runtime: Runtime) -> bytes:
+def draw_real(recipe: GenerativeRecipe, data: Data, runtime: Runtime) -> bytes:
     """The same grid of train images; a class of fewer repeats them."""
     by_class = [[s for s in data.train if s.label == label] for label in range(min(len(data.class_names), MOST_ROWS))]
     shown = [samples[place % len(samples)] for samples in by_class for place in range(COLUMNS)]
@@ -257,8 +229,8 @@ def draw_real(recipe: GanRecipe, data: Data, runtime: Runtime) -> bytes:
 
 
 def report(
-    recipe: GanRecipe,
-    trainer: GanTrainer,
+    recipe: GenerativeRecipe,
+    trainer: GeneratorTrainer,
     *,
     data: Data,
     selection: Selection,
@@ -274,15 +246,19 @@ def report(
     with clock("judgement"):
         generator = read_generator(folder).generator.to(runtime.device)
         distance = selection.judge(generator)
-        pictures = draw(generator, seed=recipe.seed), draw_real(recipe, data, runtime)
+        pictures = {
+            "generated": draw(generator, seed=recipe.seed),
+            "real": draw_real(recipe, data, runtime),
+            "walks": walks(generator, seed=recipe.seed),
+            "across": across(generator, seed=recipe.seed),
+        }
     written = GanReport(
         name=recipe.name,
         class_names=data.class_names,
         history=trainer.progress.history,
         kept_step=trainer.best.epoch or 0,
         distance=distance,
-        generated=pictures[0],
-        real=pictures[1],
+        **pictures,
         counts={"train": len(data.train), "val": len(data.val), "test": len(data.test)},
         identity=data.identity(),
         seconds={**clock.seconds, "training": trainer.progress.seconds},

@@ -18,7 +18,7 @@ from torch.nn import functional
 from finegrain.config import Range
 from finegrain.data.feed import Feed
 from finegrain.errors import DataError, fault
-from finegrain.gan.networks.generator import Generator
+from finegrain.gan.networks.sampler import Sampler
 from finegrain.metrics.feature_sets import Extractor
 from finegrain.metrics.kernel_distance import LEAST, KernelDistance, kernel_distance, mmd2
 from finegrain.models.tensors import read_tensors
@@ -154,17 +154,17 @@ class Selection:
         self._seeds = [seed_of(seed, "selection", number) for number in range(samples)]
         self._seed = seed
 
-    def __call__(self, generator: Generator) -> dict[str, float]:
+    def __call__(self, generator: Sampler) -> dict[str, float]:
         """`kernel_distance` to val, and `diversity`: the spread within classes over that of val's, 1 where equal."""
         fake = self._features(generator)
         spread = _spread(fake, self._labels) / _spread(self._real, self._real_labels)
         return {"kernel_distance": mmd2(self._real, fake), "diversity": spread}
 
-    def judge(self, generator: Generator) -> KernelDistance:
+    def judge(self, generator: Sampler) -> KernelDistance:
         """The same distance with its interval, and with the floor that real images set."""
         return kernel_distance(self._real, self._features(generator), extractor=self.extractor, seed=self._seed)
 
-    def _features(self, generator: Generator) -> Numbers:
+    def _features(self, generator: Sampler) -> Numbers:
         return self._extract(generator.sample(self._labels.tolist(), self._seeds))
 
 

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from finegrain.data.generated import MANIFEST, SETTINGS, TRAIN_IMAGES
 from finegrain.engine.checkpoint import read_json, require_same
 from finegrain.errors import CheckpointError, OutputError, fault
 from finegrain.storage import append_line, atomic_write, exclusive, make_folder
 
 logger = logging.getLogger(__name__)
 
-SETTINGS, MANIFEST = "generation.json", "manifest.jsonl"
 _LOCK = ".lock"
+BY_FILTER = "filter: "
+"""How the reason begins where the filter refused an image."""
+_KINDS = {"not finite": "not finite", "same as ": "the same as another image", BY_FILTER: "refused by the filter"}
+"""How reasons begin, and what is said of all that begin so."""
 Row = dict[str, Any]
 
 
@@ -32,6 +36,20 @@ class Place:
     """Below the version's folder, with forward slashes."""
     seed: int
     """Of its noise."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """An image that was made, and what is known of it."""
+
+    content: bytes | None
+    """The PNG file; None where a pixel is no finite number."""
+    filter_score: float | None = None
+    """The filter's probability of the class asked for."""
+    refused: str | None = None
+    """Why the filter refuses it."""
+    nearest_train: float | None = None
+    """How far the nearest train image of its class is, see `nearest.Thumbnails`."""
 
 
 class Version:
@@ -57,27 +75,32 @@ class Version:
         self.missing = [*self._gone, *places[len(self.rows) :]]
         """What is still to be made."""
 
-    def add(self, place: Place, content: bytes | None) -> None:
+    def add(self, place: Place, made: Made) -> None:
         """Write the next of the `missing` images, or only a row that says why not.
 
         Args:
             place: Of the image.
-            content: The PNG file; None where a pixel is no finite number.
+            made: The image.
 
         Raises:
             OutputError: It cannot be written, or another file is in its place.
         """
+        content = made.content
         sha256 = hashlib.sha256(content).hexdigest() if content is not None else None
         if place in self._gone:
             if content is None or sha256 != self._gone[place]["sha256"]:
                 raise self._differs(place.path, "an image that this machine makes differently")
             self._write(place.path, content)
             return
-        reason = "not finite" if content is None else f"same as {self._kept[sha256]}" if sha256 in self._kept else None
+        reason = made.refused
+        if content is None or sha256 in self._kept:
+            reason = "not finite" if content is None else f"same as {self._kept[sha256]}"
         if content is not None and reason is None:
             self._write(place.path, content)
         row: Row = {"path": place.path if reason is None else None, "sha256": sha256, "class": place.class_name}
-        row |= {"seed": place.seed, **self._origin, "kept": reason is None, "reason": reason}
+        row |= {"seed": place.seed, **self._origin}
+        row |= {"filter_score": made.filter_score, "nearest_train": made.nearest_train}
+        row |= {"kept": reason is None, "reason": reason}
         append_line(self.path / MANIFEST, json.dumps(row, ensure_ascii=False))
         self.rows.append(row)
         if reason is None:
@@ -90,7 +113,7 @@ class Version:
         for row in self.rows:
             kept[row["class"]] += row["kept"]
             if not row["kept"]:
-                kind = "the same as another image" if row["sha256"] else "not finite"
+                kind = next(words for start, words in _KINDS.items() if row["reason"].startswith(start))
                 reasons.setdefault(row["class"], Counter())[kind] += 1
         lines = [f"Asked {len(self.places)}, kept {kept.total()}, of {len(asked)} classes."]
         for name, found in reasons.items():
@@ -122,9 +145,11 @@ class Version:
                 wanted = {"class": place.class_name, "seed": place.seed, "path": place.path, **self._origin}
                 if not row["kept"]:
                     wanted["path"] = None
+                if not row["kept"] and not row["reason"].startswith(tuple(_KINDS)):
+                    raise ValueError(f"line {number + 1} has an unknown reason")
                 if any(row[key] != value for key, value in wanted.items()) or "sha256" not in row:
                     raise ValueError(f"line {number + 1} is of another image")
-            except (ValueError, KeyError, TypeError, IndexError) as error:
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
                 got = f"line {number + 1}: {error}"
                 expected, remedy = "lines as they were written", "restore it, or choose another --out"
                 raise CheckpointError(fault(f"{file} is damaged", got=got, expected=expected, remedy=remedy)) from error
@@ -148,7 +173,12 @@ class Version:
 
 @contextmanager
 def open_version(
-    path: Path, *, settings: Mapping[str, Any], places: Sequence[Place], origin: Mapping[str, Any]
+    path: Path,
+    *,
+    settings: Mapping[str, Any],
+    places: Sequence[Place],
+    origin: Mapping[str, Any],
+    train_images: bytes | None,
 ) -> Iterator[Version]:
     """Begin a version or go on with it; a second process waits until the first is done.
 
@@ -157,6 +187,7 @@ def open_version(
         settings: All that its images depend on, plain JSON.
         places: All its images.
         origin: Further columns of every row.
+        train_images: The file that tells what its generator was trained on.
 
     Raises:
         CheckpointError: It was begun with other settings, or is damaged.
@@ -169,6 +200,8 @@ def open_version(
             require_same(read_json(file, dict), json.loads(json.dumps(settings)), file)
         else:
             atomic_write(file, json.dumps(settings, indent=1, ensure_ascii=False) + "\n")
+        if train_images is not None:
+            atomic_write(path / TRAIN_IMAGES, train_images)
         yield Version(path, places=places, origin=origin)
 
 

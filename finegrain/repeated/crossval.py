@@ -13,6 +13,7 @@ from finegrain.data import splits
 from finegrain.data.base import Data, Source
 from finegrain.data.carve import carve
 from finegrain.data.folds import Fold, make_folds
+from finegrain.data.generated import refuse
 from finegrain.engine.checkpoint import read_json
 from finegrain.error_analysis import SHOWN_MISTAKES, See, features_by, show
 from finegrain.errors import CheckpointError, DataError, fault
@@ -64,8 +65,10 @@ def crossval(recipe: Recipe, protocol: Protocol, *, directory: RunDirectory) -> 
 
     Raises:
         CheckpointError: The directory holds another evaluation.
+        ConfigError: The recipe mixes generated images into train.
         DataError: The images cannot be divided so.
     """
+    refuse(recipe.data, command="crossval")
     with directory, device_faults():
         runtime = recipe.runtime.build()
         table = recipe.data.table()

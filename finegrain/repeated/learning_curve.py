@@ -13,6 +13,7 @@ from finegrain import config
 from finegrain.config import Count
 from finegrain.data import splits
 from finegrain.data.base import Data, Sample
+from finegrain.data.generated import refuse
 from finegrain.errors import DataError, fault
 from finegrain.metrics.crossed import crossed_interval
 from finegrain.metrics.power_law import fit_over_seeds
@@ -50,8 +51,10 @@ def learning_curve(recipe: Recipe, sampling: Sampling, *, directory: RunDirector
 
     Raises:
         CheckpointError: The directory holds another curve.
+        ConfigError: The recipe mixes generated images into train.
         DataError: A class has too few images, or the images cannot be divided so.
     """
+    refuse(recipe.data, command="learning-curve")
     with directory, device_faults():
         runtime = recipe.runtime.build()
         table = recipe.data.table()

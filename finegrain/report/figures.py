@@ -138,7 +138,7 @@ def learning_curve_png(record: LearningCurveRecord) -> bytes:
 
 
 def gan_curves_png(history: Sequence[Mapping[str, float]], *, kept_step: int, floor: float) -> bytes:
-    """Over the steps of a GAN's training: the kernel distance, the discriminator's scores, the spread in classes.
+    """Over the steps: the kernel distance, a discriminator's scores or else the squared error, the spread in classes.
 
     Args:
         history: One row an evaluation.
@@ -147,8 +147,10 @@ def gan_curves_png(history: Sequence[Mapping[str, float]], *, kept_step: int, fl
     """
     figure = Figure(figsize=(12.6, 3.2), layout="constrained")
     steps = [row["step"] for row in history]
-    titles = "kernel distance to val", "discriminator's mean score", "spread in classes over val's"
-    names = {"kernel_distance": "generated"}, {"d_real": "real", "d_fake": "generated"}, {"diversity": "generated"}
+    scores = "discriminator's mean score", {"d_real": "real", "d_fake": "generated"}
+    middle = scores if "d_real" in history[0] else ("mean squared error", {"mse": "train"})
+    titles = "kernel distance to val", middle[0], "spread in classes over val's"
+    names = {"kernel_distance": "generated"}, middle[1], {"diversity": "generated"}
     for axes, title, lines in zip(figure.subplots(1, 3), titles, names, strict=True):
         for name, label in lines.items():
             axes.plot(steps, [row[name] for row in history], label=label, marker="." if len(steps) < 20 else None)

@@ -1,10 +1,11 @@
 """Make small pictures of images, to be embedded in a page."""
 
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 THUMBNAIL_SIDE = 176
 """Longest side of a thumbnail in pixels: sharp at the size the gallery shows, small enough to embed."""
@@ -16,6 +17,20 @@ def thumbnail(pixels: NDArray[np.uint8], side: int = THUMBNAIL_SIDE) -> bytes:
     """`pixels` uint8 [H, W, 3] as a JPEG whose longest side is at most `side`; never enlarged."""
     image = Image.fromarray(pixels)
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return _jpeg(image)
+
+
+def strip(images: Sequence[NDArray[np.uint8]], *, side: int) -> bytes:
+    """The central squares of images uint8 [H, W, 3], of any sizes, side by side as one JPEG on white."""
+    gap = 2
+    canvas = Image.new("RGB", (len(images) * (side + gap) - gap, side), "white")
+    for place, pixels in enumerate(images):
+        square = ImageOps.fit(Image.fromarray(pixels), (side, side), Image.Resampling.LANCZOS)
+        canvas.paste(square, (place * (side + gap), 0))
+    return _jpeg(canvas)
+
+
+def _jpeg(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format="JPEG", quality=82)
     return buffer.getvalue()

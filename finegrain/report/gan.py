@@ -32,6 +32,10 @@ class GanReport:
     """A grid as PNG, a class a row."""
     real: bytes
     """The same of train images."""
+    walks: bytes
+    """From one noise to another, a class a row, as PNG."""
+    across: bytes
+    """One noise a row in every class, as PNG."""
     counts: Mapping[str, int]
     """Images of each split."""
     identity: Mapping[str, str]
@@ -98,7 +102,7 @@ class GanReport:
         )
 
     def _html(self, curves: bytes) -> str:
-        pictures = {"generated": self.generated, "real": self.real, "curves": curves}
+        pictures = {"curves": curves} | {name: getattr(self, name) for name in ("generated", "real", "walks", "across")}
         return render(
             "gan.html.jinja",
             {

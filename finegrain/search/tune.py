@@ -17,6 +17,7 @@ from finegrain.config import Count, Range
 from finegrain.data import splits
 from finegrain.data.base import Data
 from finegrain.data.carve import carve
+from finegrain.data.generated import refuse
 from finegrain.engine.checkpoint import read_course
 from finegrain.errors import ConfigError, DeviceError, InUseError, NumericsError
 from finegrain.features.cache import FeatureCache
@@ -51,8 +52,9 @@ def tune(recipe: Recipe, search: Search, path: Path) -> str:
 
     Raises:
         CheckpointError: The folder holds another search, or a damaged one.
-        ConfigError: A range is wrong, or no trial could be finished.
+        ConfigError: A range is wrong, the recipe mixes generated images into train, or no trial could be finished.
     """
+    refuse(recipe.data, command="tune")
     space = read_space(recipe, search.ranges)
     with device_faults():
         runtime = recipe.runtime.build()

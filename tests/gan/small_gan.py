@@ -1,4 +1,4 @@
-"""A GAN whose steps take milliseconds, with all that a resume must restore."""
+"""Trainings whose steps take milliseconds, one a method, with all that a resume must restore."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,14 +18,21 @@ from finegrain.engine.ema import WeightEMA
 from finegrain.engine.interrupt import Interrupted
 from finegrain.gan.augment import DiffAugment
 from finegrain.gan.losses import AdversarialLoss, Hinge
+from finegrain.gan.methods.adversarial import Adversarial, GanTrainConfig
+from finegrain.gan.methods.denoising import Denoising, DiffusionTrainConfig
+from finegrain.gan.methods.variational import Autoencoder, VaeTrainConfig, Variational
+from finegrain.gan.networks.denoiser import DenoiserConfig
 from finegrain.gan.networks.discriminator import DiscriminatorConfig
-from finegrain.gan.networks.generator import Generator, GeneratorConfig
+from finegrain.gan.networks.encoder import EncoderConfig
+from finegrain.gan.networks.generator import GeneratorConfig
+from finegrain.gan.networks.sampler import Sampler
 from finegrain.gan.player import Player
-from finegrain.gan.trainer import GanTrainConfig, GanTrainer
+from finegrain.gan.trainer import GeneratorTrainer, Method, TrainConfig
 from finegrain.preprocessing import Preprocessing
 from finegrain.runtime import Runtime
 
 K = 3
+SHORT: dict[str, Any] = {"steps": 5, "batch_size": 4, "evaluate_steps": 2}
 CPU = Runtime(
     device=torch.device("cpu"), precision="fp32", channels_last=True, num_workers=0, deterministic=True, compile="never"
 )
@@ -55,67 +62,93 @@ class Keeper:
     folder: Path | None = None
     saved: list[tuple[int, bool]] = field(default_factory=list)
 
-    def save(self, trainer: GanTrainer, *, kept: bool) -> None:
+    def save(self, trainer: GeneratorTrainer, *, kept: bool) -> None:
         self.saved.append((trainer.progress.step, kept))
         self._write(trainer)
 
-    def stop_if_asked(self, trainer: GanTrainer, *, saved: bool = False) -> None:
+    def stop_if_asked(self, trainer: GeneratorTrainer, *, saved: bool = False) -> None:
         self._write(trainer)
         if trainer.progress.step == self.stop:
             raise Interrupted(15, where=trainer.place)
 
-    def _write(self, trainer: GanTrainer) -> None:
+    def _write(self, trainer: GeneratorTrainer) -> None:
         if self.folder is not None:
             (target := self.folder / f"{trainer.progress.step}").mkdir(exist_ok=True)
             write_state(target, trainer.state(), identity={})
 
 
-def distances(*values: float) -> Callable[[Generator, int], Mapping[str, float]]:
+def distances(*values: float) -> Callable[[Sampler, int], Mapping[str, float]]:
     """An evaluation that gives these distances in turn."""
     given = iter(values)
     return lambda generator, step: {"kernel_distance": next(given)}
 
 
-def mean_pixel(generator: Generator, step: int) -> Mapping[str, float]:
+def mean_pixel(generator: Sampler, step: int) -> Mapping[str, float]:
     """An evaluation that is a function of the generator."""
     return {"kernel_distance": float(generator.sample([0, 1, 2], [1, 2, 3]).mean())}
 
 
-def gan(
+def train(
+    method: Method,
+    config: TrainConfig,
     *,
-    loss: AdversarialLoss | None = None,
     keeper: Keeper | None = None,
-    evaluate: Callable[[Generator, int], Mapping[str, float]] = mean_pixel,
+    evaluate: Callable[[Sampler, int], Mapping[str, float]] = mean_pixel,
     runtime: Runtime = CPU,
-    generator: Mapping[str, Any] | None = None,
-    conditioning: Any = "projection",
-    augment: DiffAugment | None = None,
-    **config: Any,
-) -> GanTrainer:
-    torch.manual_seed(0)
-    made = GeneratorConfig(width=2, noise_dim=4, embedding_dim=128, **(generator or {}))
-    networks = (
-        made.build(image_size=32, num_classes=K),
-        DiscriminatorConfig(width=2, conditioning=conditioning).build(image_size=32, num_classes=K),
-    )
-    for network in networks:
-        runtime.place_model(network)
-    players = [
-        Player(name=name, network=network, optimizer=torch.optim.Adam(network.parameters(), lr=1e-2), runtime=runtime)
-        for name, network in zip(("generator", "discriminator"), networks, strict=True)
-    ]
-    return GanTrainer(
-        config=GanTrainConfig(**{"steps": 5, "batch_size": 4, "evaluate_steps": 2, **config}),
-        generator=players[0],
-        discriminator=players[1],
-        average=WeightEMA(networks[0], decay=0.9),
-        loss=loss or Hinge(),
-        augment=augment or DiffAugment(),
+) -> GeneratorTrainer:
+    return GeneratorTrainer(
+        config=config,
+        method=method,
+        average=WeightEMA(method.model, decay=0.9),
         runtime=runtime,
         seed=7,
         keeper=keeper or Keeper(),
         evaluate=evaluate,
     )
+
+
+def play(name: str, network: Any, runtime: Runtime) -> Player[Any]:
+    return Player.with_adam(name, network, lr=1e-2, betas=(0.9, 0.999), runtime=runtime)
+
+
+def gan(
+    *,
+    loss: AdversarialLoss | None = None,
+    generator: Mapping[str, Any] | None = None,
+    discriminator: Mapping[str, Any] | None = None,
+    augment: DiffAugment | None = None,
+    runtime: Runtime = CPU,
+    keeper: Keeper | None = None,
+    evaluate: Callable[[Sampler, int], Mapping[str, float]] = mean_pixel,
+    **config: Any,
+) -> GeneratorTrainer:
+    torch.manual_seed(0)
+    networks = {
+        "generator": GeneratorConfig(width=2, noise_dim=4, **(generator or {})).build(image_size=32, num_classes=K),
+        "discriminator": DiscriminatorConfig(width=2, **(discriminator or {})).build(image_size=32, num_classes=K),
+    }
+    players: Any = {name: play(name, network, runtime) for name, network in networks.items()}
+    parts: Any = {"loss": loss or Hinge(), "augment": augment or DiffAugment(), "runtime": runtime, **players}
+    made = GanTrainConfig(**{**SHORT, **config})
+    return train(Adversarial(config=made, **parts), made, keeper=keeper, evaluate=evaluate, runtime=runtime)
+
+
+def vae(*, runtime: Runtime = CPU, keeper: Keeper | None = None, **config: Any) -> GeneratorTrainer:
+    torch.manual_seed(0)
+    decoder = GeneratorConfig(width=2, noise_dim=4).build(image_size=32, num_classes=K)
+    encoder = EncoderConfig(width=2).build(image_size=32, num_classes=K, noise_dim=4)
+    player = play("autoencoder", Autoencoder(encoder, decoder), runtime)
+    made = VaeTrainConfig(**{**SHORT, **config})
+    method = Variational(config=made, autoencoder=player, runtime=runtime)
+    return train(method, made, keeper=keeper, runtime=runtime)
+
+
+def diffusion(*, runtime: Runtime = CPU, keeper: Keeper | None = None, **config: Any) -> GeneratorTrainer:
+    torch.manual_seed(0)
+    denoiser = DenoiserConfig(width=4, sampling_steps=2).build(image_size=32, num_classes=K)
+    made = DiffusionTrainConfig(**{**SHORT, **config})
+    method = Denoising(config=made, denoiser=play("denoiser", denoiser, runtime), runtime=runtime)
+    return train(method, made, keeper=keeper, runtime=runtime)
 
 
 def equal(left: Any, right: Any) -> bool:

@@ -1,13 +1,18 @@
+import math
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils import parametrize
 
+from finegrain import config
+from finegrain.errors import ConfigError
+from finegrain.gan.networks.class_loss import data_to_data
 from finegrain.gan.networks.discriminator import Discriminator, DiscriminatorConfig
 
-CONDITIONINGS = ("projection", "concat", "classifier")
+CONDITIONINGS = ("projection", "concat", "classifier", "reacgan")
 LABELS = torch.tensor([0, 1, 2])
 
 
@@ -27,11 +32,11 @@ def test_every_size_and_conditioning_gives_a_score_an_image(size: int, condition
 
 
 @pytest.mark.parametrize("conditioning", CONDITIONINGS)
-def test_only_an_ac_gans_score_is_the_same_for_every_class(conditioning: str) -> None:
+def test_only_a_second_head_leaves_the_score_the_same_for_every_class(conditioning: str) -> None:
     judge = discriminator(conditioning=conditioning).eval()
     images = torch.randn(1, 3, 32, 32).expand(3, -1, -1, -1)
     whole, none = (judge(images, LABELS, condition=share).score for share in (1.0, 0.0))
-    assert torch.allclose(whole[0], whole[1]) == (conditioning == "classifier")
+    assert torch.allclose(whole[0], whole[1]) == (conditioning in ("classifier", "reacgan"))
     torch.testing.assert_close(none[0], none[1])
 
 
@@ -76,3 +81,87 @@ def test_mixed_precision_normalises_and_judges_in_full_precision() -> None:
         verdict = judge(images, LABELS)
     assert verdict.score.dtype == torch.float32
     torch.testing.assert_close(verdict.score, plain, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+@pytest.mark.parametrize("normalisation", ["spectral", "none"])
+def test_real_and_generated_images_in_one_pass_are_judged_as_in_two(conditioning: str, normalisation: str) -> None:
+    judge = discriminator(conditioning=conditioning, normalisation=normalisation).eval()
+    images = torch.randn(6, 3, 32, 32)
+    pairs = zip(judge.compare(images, LABELS), (judge(half, LABELS) for half in images.chunk(2)), strict=True)
+    for together, apart in pairs:
+        torch.testing.assert_close(together.score, apart.score)
+        assert (together.embedding is None) == (conditioning != "reacgan")
+        for name in ("class_logits", "embedding", "class_embedding"):
+            torch.testing.assert_close(getattr(together, name), getattr(apart, name))
+
+
+def test_batch_norm_takes_each_sides_own_statistics_and_keeps_none() -> None:
+    judge = discriminator(normalisation="batch", conditioning="concat")
+    assert not list(judge.buffers())
+    assert [type(norm) for norm in judge.norms] == [nn.Identity, nn.BatchNorm2d, nn.BatchNorm2d]
+    real, fake = torch.randn(3, 3, 32, 32), 5 + torch.randn(3, 3, 32, 32)
+    first, second = judge.compare(torch.cat([real, fake]), LABELS)
+    torch.testing.assert_close(first.score, judge(real, LABELS).score)
+    torch.testing.assert_close(second.score, judge.eval()(fake, LABELS).score)
+    assert not torch.allclose(judge(torch.cat([real, fake]), LABELS.repeat(2)).score[:3], first.score)
+
+
+def test_dcgans_first_weights_have_a_deviation_of_two_hundredths() -> None:
+    judge = discriminator(normalisation="batch", width=16)
+    assert judge.halvings[1].weight.std().item() == pytest.approx(0.02, rel=0.05)
+
+
+def test_ac_gans_class_loss_is_the_cross_entropy_and_projection_has_none() -> None:
+    judge, images = discriminator(conditioning="classifier", class_weight=0.5).eval(), torch.randn(3, 3, 32, 32)
+    verdict = judge(images, LABELS)
+    loss = judge.class_loss(verdict, LABELS)
+    assert loss is not None
+    torch.testing.assert_close(loss, 0.5 * functional.cross_entropy(verdict.class_logits, LABELS))
+    plain = discriminator().eval()
+    assert plain.class_loss(plain(images, LABELS), LABELS) is None
+
+
+def test_reacgans_class_loss_is_of_unit_vectors() -> None:
+    judge = discriminator(conditioning="reacgan", temperature=0.25, margin=0.9, class_weight=2.0).eval()
+    verdict = judge(torch.randn(3, 3, 32, 32), LABELS)
+    pair = verdict.embedding, verdict.class_embedding
+    for rows in pair:
+        torch.testing.assert_close(rows.norm(dim=1), torch.ones(3))
+    loss = judge.class_loss(verdict, LABELS)
+    torch.testing.assert_close(loss, 2 * data_to_data(*pair, LABELS, temperature=0.25, margin=0.9))
+
+
+def unit(*degrees: float) -> torch.Tensor:
+    angles = torch.deg2rad(torch.tensor(degrees))
+    return torch.stack([angles.cos(), angles.sin()], dim=1)
+
+
+def test_data_to_data_cross_entropy_by_hand() -> None:
+    """Images at 0°, 60° and 90°, the first two of one class at 0°, the third of another at 90°; τ = 0.5, m = 0.9."""
+    images, classes, labels = unit(0, 60, 90), unit(0, 0, 90), torch.tensor([0, 0, 1])
+    near = [0.0, (0.5 - 0.9) / 0.5, 0.0]  # 1 is beyond the margin, 0.5 is short of it
+    far = [[0.0], [(math.cos(math.pi / 6) - 0.1) / 0.5], [0.0, (math.cos(math.pi / 6) - 0.1) / 0.5]]
+    terms = [math.log(math.exp(p) + sum(map(math.exp, n))) - p for p, n in zip(near, far, strict=True)]
+    loss = data_to_data(images, classes, labels, temperature=0.5, margin=0.9)
+    assert loss.item() == pytest.approx(sum(terms) / 3, rel=1e-5)
+
+
+def test_easy_pairs_give_no_gradient_and_one_class_alone_no_loss() -> None:
+    images = unit(0, 180).requires_grad_()
+    loss = data_to_data(images, unit(0, 180), torch.tensor([0, 1]), temperature=0.5, margin=0.9)
+    loss.backward()
+    assert loss.item() == pytest.approx(math.log(2))
+    assert images.grad is not None
+    assert images.grad.abs().max() == 0
+    same = data_to_data(unit(0, 50), unit(90, 90), torch.tensor([1, 1]), temperature=0.5, margin=0.9)
+    assert same.item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"class_weight": 2.0}, {"conditioning": "classifier", "margin": 0.5}, {"temperature": 1.0}]
+)
+def test_a_setting_without_effect_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"discriminator\.\w+ has no effect: got"):
+        config.check(DiscriminatorConfig(**settings))
+    config.check(DiscriminatorConfig(**{**settings, "conditioning": "reacgan"}))

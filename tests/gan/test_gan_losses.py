@@ -71,6 +71,17 @@ def test_r1_is_half_gamma_times_the_squared_gradient_at_real_images() -> None:
     assert Hinge().penalty(quadratic, real, fake) is None
 
 
+def test_r2_is_the_same_at_generated_images_and_both_add_up() -> None:
+    real, fake = torch.randn(2, 4, 3, 2, 2)
+    for loss, wanted in (
+        (Hinge(r2=6.0), 12 * quadratic(fake).mean()),
+        (Relativistic(r1=1.0, r2=2.0), 2 * quadratic(real).mean() + 4 * quadratic(fake).mean()),
+    ):
+        penalty = loss.penalty(quadratic, real, fake)
+        assert penalty is not None
+        torch.testing.assert_close(penalty, wanted)
+
+
 def test_the_gradient_penalty_is_zero_where_the_slope_is_one() -> None:
     real, fake = torch.randn(2, 4, 3, 2, 2)
 

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_gan import Keeper, equal, feed, gan
+from small_gan import Keeper, diffusion, equal, feed, gan, vae
 
 from finegrain.engine.checkpoint import read_state
 from finegrain.engine.interrupt import Interrupted
 from finegrain.gan.augment import DiffAugment
 from finegrain.gan.losses import Hinge, Relativistic, Wasserstein
-from finegrain.gan.trainer import GanTrainer
+from finegrain.gan.trainer import GeneratorTrainer
 
 EVERYTHING = {
     "loss": Hinge(lecam=0.1, r1=0.1),
@@ -19,7 +19,7 @@ EVERYTHING = {
 }
 
 
-def finish(state: dict[str, Any] | None = None, **settings: Any) -> GanTrainer:
+def finish(state: dict[str, Any] | None = None, **settings: Any) -> GeneratorTrainer:
     made = gan(**settings)
     if state is not None:
         made.restore(state)
@@ -31,10 +31,11 @@ def finish(state: dict[str, Any] | None = None, **settings: Any) -> GanTrainer:
     "settings",
     [
         EVERYTHING,
-        {"loss": Relativistic(), "conditioning": "classifier", "generator": {"style": "transposed"}},
-        {"loss": Wasserstein(), "conditioning": "concat", "discriminator_steps": 1},
+        {"loss": Relativistic(), "discriminator": {"conditioning": "classifier"}, "generator": {"style": "transposed"}},
+        {"loss": Wasserstein(), "discriminator": {"conditioning": "concat"}, "discriminator_steps": 1},
+        {"discriminator": {"conditioning": "reacgan", "normalisation": "batch"}, "discriminator_steps": 1},
     ],
-    ids=["hinge", "relativistic", "wasserstein"],
+    ids=["hinge", "relativistic", "wasserstein", "reacgan"],
 )
 def test_every_saved_state_leads_to_the_same_end(tmp_path: Path, settings: dict[str, Any]) -> None:
     """By way of the disk: both networks, both optimisers, averages, spectral norms, LeCam, the history."""
@@ -44,6 +45,20 @@ def test_every_saved_state_leads_to_the_same_end(tmp_path: Path, settings: dict[
     for folder in saved:
         resumed = finish(read_state(folder, identity={}), **settings)
         assert equal(resumed.state(), whole.state()), folder.name
+
+
+@pytest.mark.parametrize("method", [vae, diffusion])
+def test_so_does_every_saved_state_of_the_other_methods(tmp_path: Path, method: Any) -> None:
+    whole = method(keeper=Keeper(folder=tmp_path))
+    whole.fit(feed())
+    saved = sorted(tmp_path.iterdir())
+    assert len(saved) == 5
+    for folder in saved:
+        resumed = method()
+        resumed.restore(read_state(folder, identity={}))
+        resumed.fit(feed())
+        assert equal(resumed.state(), whole.state()), folder.name
+    assert not equal(method(flip=0.0).state(), whole.state())
 
 
 def test_a_stopped_training_goes_on_to_the_same_end(tmp_path: Path) -> None:

@@ -22,12 +22,12 @@ def copied(module: torch.nn.Module) -> dict[str, Tensor]:
 @pytest.mark.parametrize("loss", [Hinge(), Relativistic()])
 def test_the_generators_step_leaves_the_discriminator_alone(loss: Hinge | Relativistic) -> None:
     trainer = gan(loss=loss)
-    judge, generator = trainer.discriminator.network, trainer.generator.network
+    judge, generator = trainer.method.discriminator.network, trainer.method.generator.network
     real, labels = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 0])
     before, earlier = copied(judge), copied(generator)
     graphs: list[bool] = []
     judge.register_forward_hook(lambda module, inputs, verdict: graphs.append(verdict.score.requires_grad))
-    trainer._generator_step(real, labels)
+    trainer.method.generator_step(real, labels, 0)
     assert equal(copied(judge), before)
     assert all(parameter.grad is None for parameter in judge.parameters())
     assert all(parameter.requires_grad for parameter in judge.parameters())
@@ -38,9 +38,9 @@ def test_the_generators_step_leaves_the_discriminator_alone(loss: Hinge | Relati
 
 def test_the_discriminators_step_leaves_the_generators_weights_alone() -> None:
     trainer = gan()
-    judge, generator = trainer.discriminator.network, trainer.generator.network
+    judge, generator = trainer.method.discriminator.network, trainer.method.generator.network
     before, weights = copied(judge), [parameter.clone() for parameter in generator.parameters()]
-    trainer._discriminator_step(torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 0]))
+    trainer.method.discriminator_step(torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 0]), 0)
     assert equal(list(generator.parameters()), weights)
     assert all(parameter.grad is None for parameter in generator.parameters())
     assert not equal(copied(judge), before)
@@ -49,21 +49,59 @@ def test_the_discriminators_step_leaves_the_generators_weights_alone() -> None:
 def test_real_and_generated_images_are_judged_in_one_batch_of_the_same_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer = gan(augment=PLAIN)
     seen: list[tuple[Tensor, Tensor]] = []
-    judge = trainer.discriminator.network
+    judge = trainer.method.discriminator.network
     judge.register_forward_pre_hook(lambda module, inputs: seen.append((inputs[0], inputs[1])))
     real, labels = torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 0])
-    trainer._discriminator_step(real, labels)
+    trainer.method.discriminator_step(real, labels, 0)
     ((images, both),) = seen
     assert torch.equal(images[:4], real)
     assert torch.equal(both, torch.cat([labels, labels]))
     assert not images.requires_grad
 
 
+@pytest.mark.parametrize(("conditioning", "of_generated"), [("classifier", True), ("reacgan", False)])
+def test_a_second_head_teaches_both_networks_the_class(conditioning: str, of_generated: bool) -> None:
+    """With an adversarial loss of nothing, what is left is the class's: its gradient reaches both."""
+
+    class Nothing(Hinge):
+        def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+            return 0 * (real.sum() + fake.sum())
+
+        def generator(self, fake: Tensor, real: Tensor | None) -> Tensor:
+            return 0 * fake.sum()
+
+    method: Any = gan(loss=Nothing(), discriminator={"conditioning": conditioning}, augment=PLAIN).method
+    judge = method.discriminator.network
+    seen: list[Any] = []
+    judge.register_forward_hook(lambda module, inputs, verdict: seen.append(verdict))
+    losses: list[float] = []
+    for player in (method.discriminator, method.generator):
+        step = player.step
+        player.step = lambda loss, step=step, **rest: [losses.append(loss.item()), step(loss, **rest)][1]
+    labels = torch.tensor([0, 1, 2, 0])
+    for player, go in ((method.discriminator, method.discriminator_step), (method.generator, method.generator_step)):
+        before = copied(player.network)
+        go(torch.randn(4, 3, 32, 32), labels, 0)
+        assert not equal(copied(player.network), before)
+    real, fake = (judge.class_loss(half, labels).item() for half in seen[0].halves())
+    assert losses[0] == pytest.approx(real + fake if of_generated else real, rel=1e-5)
+    assert losses[1] == pytest.approx(judge.class_loss(seen[1], labels).item(), rel=1e-5)
+
+
+def test_batch_norm_of_the_discriminator_trains_and_is_left_alone_by_the_generator() -> None:
+    trainer = gan(discriminator={"normalisation": "batch", "conditioning": "concat"})
+    judge, before = trainer.method.discriminator.network, copied(trainer.method.discriminator.network)
+    trainer.method.generator_step(torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 0]), 0)
+    assert equal(copied(judge), before)
+    trainer.fit(feed())
+    assert not equal(copied(judge), before)
+
+
 def test_the_average_has_the_statistics_of_batch_norm_too() -> None:
     trainer = gan(steps=3)
     start = copied(trainer.average.module)
     trainer.fit(feed())
-    average, network = trainer.average.module.state_dict(), trainer.generator.network.state_dict()
+    average, network = trainer.average.module.state_dict(), trainer.method.generator.network.state_dict()
     statistics = [name for name in average if name.endswith("running_mean")]
     assert len(statistics) == 3
     for name in statistics:
@@ -74,11 +112,8 @@ def test_the_average_has_the_statistics_of_batch_norm_too() -> None:
 
 def test_the_class_fades_in_over_a_share_of_the_steps() -> None:
     trainer = gan(steps=10, fade_fraction=0.4)
-    shares = []
-    for trainer.progress.step in range(6):
-        shares.append(trainer.condition)
-    assert shares == [0, 0.25, 0.5, 0.75, 1, 1]
-    assert gan(fade_fraction=0.0).condition == 1
+    assert [trainer.method.condition(number) for number in range(6)] == [0, 0.25, 0.5, 0.75, 1, 1]
+    assert gan(fade_fraction=0.0).method.condition(0) == 1
 
 
 def test_the_nearest_generator_is_kept_and_patience_ends_the_training() -> None:
@@ -109,7 +144,7 @@ def test_what_is_not_finite_names_the_step_and_changes_no_weight(side: str, what
     trainer = gan()
     trainer.fit(feed())
     trainer.progress.step = 3
-    player = getattr(trainer, side)
+    player = getattr(trainer.method, side)
     before = copied(player.network)
 
     class Broken(Hinge):
@@ -119,7 +154,7 @@ def test_what_is_not_finite_names_the_step_and_changes_no_weight(side: str, what
         def generator(self, fake: Tensor, real: Tensor | None) -> Tensor:
             return fake.sum() * math.inf if what == "loss" else (fake - fake.detach()).sqrt().sum()
 
-    trainer.loss = Broken()
+    trainer.method.loss = Broken()
     with pytest.raises(NumericsError, match=rf"the {side}'s {what} is not finite at step 3: got (nan|-?inf)"):
         trainer._take_step(iter([(torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 0]))] * 2))
     after = copied(player.network)
@@ -132,14 +167,14 @@ def test_bf16_trains_and_keeps_its_weights_in_full_precision(loss: Hinge | Relat
     trainer = gan(loss=loss, runtime=replace(CPU, precision="bf16"))
     trainer.fit(feed())
     assert math.isfinite(trainer.progress.history[-1]["g_loss"])
-    for player in (trainer.generator, trainer.discriminator):
+    for player in (trainer.method.generator, trainer.method.discriminator):
         assert {p.dtype for p in player.network.parameters()} == {torch.float32}
 
 
 def test_the_two_networks_have_scalers_of_their_own() -> None:
     trainer = gan()
-    assert trainer.generator.scaler is not trainer.discriminator.scaler
-    assert set(trainer.state()["generator"]) == {"network", "optimizer", "scaler", "skipped_in_a_row"}
+    assert trainer.method.generator.scaler is not trainer.method.discriminator.scaler
+    assert set(trainer.state()["method"]["generator"]) == {"network", "optimizer", "scaler", "skipped_in_a_row"}
 
 
 def test_the_log_says_which_step_was_best(caplog: pytest.LogCaptureFixture) -> None:

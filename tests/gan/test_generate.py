@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,9 @@ from timm.data.readers.reader_image_folder import ReaderImageFolder
 import main_gan
 from finegrain.data import splits
 from finegrain.data.folder import ImageFolder
+from finegrain.data.generated import read_version
 from finegrain.errors import OutputError
-from finegrain.gan import version
+from finegrain.gan import generate, version
 from finegrain.gan.generate import make
 from finegrain.gan.generator_folder import read_generator, write_generator
 from finegrain.gan.networks.generator import GeneratorConfig
@@ -30,6 +32,7 @@ from finegrain.storage import RunDirectory
 
 NAMES, COUNTS = ("auk", "F/A-18", "wren"), (3, 9, 7)
 CONFIG = GeneratorConfig(width=2, noise_dim=4)
+SEEN = ("0123456789abcdef", "fedcba9876543210")
 DATA = {"train split": "ab", "train contents": "cd", "test split": "ef"}
 
 
@@ -46,7 +49,13 @@ def trained(run: Path, *, seed: int = 0, broken: int | None = None, finished: bo
     made(torch.randn(16, 4), torch.arange(16) % 3)
     if broken is not None:
         made.embedding.weight.data[broken] = torch.nan
-    facts: dict[str, Any] = {"class_names": NAMES, "class_counts": COUNTS, "data": DATA, "recipe": f"R{seed}"}
+    facts: dict[str, Any] = {
+        "class_names": NAMES,
+        "class_counts": COUNTS,
+        "data": DATA,
+        "train_images": SEEN,
+        "recipe": f"R{seed}",
+    }
     with RunDirectory(run, resume=True) as directory:
         directory.save("best", lambda folder: write_generator(made, folder, config=CONFIG, image_size=32, **facts))
         if finished:
@@ -93,7 +102,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[[int], str]:
 def test_the_manifest_tells_of_each_file(run: Path, whole: Path) -> None:
     written, found = files(whole), rows(whole)
     assert len(found) == 42
-    assert {row["path"] for row in found} | {"manifest.jsonl", "generation.json"} == set(written)
+    assert {row["path"] for row in found} | {"manifest.jsonl", "generation.json", "train_images.txt"} == set(written)
     assert len({row["sha256"] for row in found}) == len({row["seed"] for row in found}) == 42
     assert found[15]["path"] == "F%2FA-18/00001.png"
     assert found[15]["seed"] == seed_of(0, "image", "F/A-18", 1)
@@ -102,6 +111,15 @@ def test_the_manifest_tells_of_each_file(run: Path, whole: Path) -> None:
         assert row["sha256"] == hashlib.sha256(written[row["path"]]).hexdigest()
         assert (row["checkpoint"], row["train_split"]) == (content["sha256"], "ab")
         assert (row["kept"], row["reason"]) == (True, None)
+
+
+def test_a_classifier_reads_it_by_its_manifest(whole: Path) -> None:
+    version = read_version(whole)
+    assert version.class_names == NAMES
+    assert version.asked == (14, 14, 14)
+    assert version.train_images == set(SEEN)
+    assert [sample.label for sample in version.samples] == [0] * 14 + [1] * 14 + [2] * 14
+    assert version.samples[14].path.endswith("/F%2FA-18/00000.png")
 
 
 def test_any_row_makes_its_image_again_in_any_batch(run: Path, tmp_path: Path) -> None:
@@ -263,6 +281,7 @@ def test_each_time_a_new_version_of_the_newest_finished_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[[int], str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(generate, "BUNDLED", "nowhere")
     config = Path(main_gan.__file__).parent / "configs" / "gan.py"
     for words in ((), ("--config", config)):
         assert "no trained generator" in (shown := refused(go(*words)))
@@ -283,6 +302,27 @@ def test_each_time_a_new_version_of_the_newest_finished_run(
     assert len(list((tmp_path / "gen").iterdir())) == 2
     assert go(unfinished, "--per-class", 1) == 0
     assert "is not finished: this is the best generator so far" in capsys.readouterr().out
+
+
+def test_with_nothing_trained_the_bundled_generator_is_used_and_said(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, refused: Callable[[int], str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(kept_by(run), tmp_path / "bundle")
+    monkeypatch.setattr(generate, "BUNDLED", str(tmp_path / "bundle"))
+    monkeypatch.setattr(generate.logger, "info", lambda text, *parts: said.append(text % parts))
+    said: list[str] = []
+    assert go("--per-class", 1) == 0
+    assert said == [
+        f"Nothing was trained here yet: this is the bundled generator of drawn birds, {tmp_path / 'bundle'}"
+    ]
+    (out,) = (tmp_path / "gen").iterdir()
+    assert json.loads((out / "generation.json").read_text())["run"] == "bundle"
+    config = Path(main_gan.__file__).parent / "configs" / "gan.py"
+    assert "no trained generator" in refused(go("--config", config))  # another was asked for
+    trained(tmp_path / "ckpt" / "gan" / "20260101-000000-aaaa")
+    assert go("--per-class", 1) == 0
+    assert len(said) == 1
 
 
 def test_a_version_is_not_gone_on_with_otherwise(

@@ -7,6 +7,8 @@ import torch
 
 from finegrain.errors import CheckpointError, WeightsError
 from finegrain.gan.generator_folder import read_generator, write_generator
+from finegrain.gan.nearest import Thumbnails
+from finegrain.gan.networks.denoiser import DenoiserConfig
 from finegrain.gan.networks.generator import Generator, GeneratorConfig
 from finegrain.gan.pictures import grid, to_pixels
 
@@ -19,7 +21,8 @@ def written(folder: Path) -> Generator:
     made(torch.randn(4, 4), torch.tensor([0, 1, 1, 0]))  # statistics that are not those of the start
     folder.mkdir()
     names, data = ("jay", "wren"), {"train split": "ab"}
-    facts = {"class_names": names, "class_counts": (5, 6), "data": data, "recipe": "R"}
+    facts = {"class_names": names, "class_counts": (5, 6), "data": data, "train_images": ("ab", "cd"), "recipe": "R"}
+    facts["thumbnails"] = Thumbnails(pixels=torch.arange(6).byte().view(2, 3), labels=torch.tensor([0, 1]))
     write_generator(made, folder, config=CONFIG, image_size=64, **facts)
     return made.eval()
 
@@ -33,6 +36,36 @@ def test_a_generator_makes_the_same_images_after_the_disk(tmp_path: Path) -> Non
         {"train split": "ab"},
         "R",
     )
+    assert read.train_images == b"ab\ncd\n"
+    assert read.thumbnails is not None
+    assert read.thumbnails.pixels.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert read.thumbnails.labels.tolist() == [0, 1]
+
+
+def test_a_generator_without_lists_of_what_it_saw_can_be_read(tmp_path: Path) -> None:
+    written(tmp_path / "a")
+    for name in ("train_images.txt", "train_thumbnails.safetensors"):
+        (tmp_path / "a" / name).unlink()
+    settings = tmp_path / "a" / "generator.json"
+    content = json.loads(settings.read_text())
+    settings.write_text(json.dumps({key: value for key, value in content.items() if not key.startswith("train_")}))
+    read = read_generator(tmp_path / "a")
+    assert read.train_images is read.thumbnails is None
+
+
+def test_so_does_a_diffusion_model(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = DenoiserConfig(width=4, sampling_steps=2, guidance=2.0)
+    made = config.build(image_size=32, num_classes=2).eval()
+    facts = {"class_names": ("jay", "wren"), "class_counts": (5, 6), "data": {"train split": "ab"}, "recipe": "R"}
+    facts["train_images"] = ()
+    write_generator(made, tmp_path, config=config, image_size=32, **facts)
+    read = read_generator(tmp_path).generator
+    assert torch.equal(read.sample([0, 1], [3, 4]), made.sample([0, 1], [3, 4]))
+    content = json.loads((tmp_path / "generator.json").read_text())
+    (tmp_path / "generator.json").write_text(json.dumps(content | {"generator": {"width": 2}}))
+    with pytest.raises(CheckpointError, match="holds no generator that can be read"):
+        read_generator(tmp_path)
 
 
 def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
@@ -52,6 +85,12 @@ def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
             read_generator(tmp_path / "a")
     settings.write_text(json.dumps(content))
     tensors.write_bytes(tensors.read_bytes()[:-1] + b"x")
+    listed = tmp_path / "a" / "train_images.txt"
+    for content in (b"ab\n", None):
+        listed.write_bytes(content) if content else listed.unlink()
+        with pytest.raises(CheckpointError, match="train_images"):
+            read_generator(tmp_path / "a")
+    listed.write_bytes(b"ab\ncd\n")
     with pytest.raises(WeightsError):
         read_generator(tmp_path / "a")
     with pytest.raises(CheckpointError, match="is damaged"):

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import main
 import main_gan
 from finegrain.gan.generator_folder import read_generator
-from finegrain.gan.trainer import GanTrainer
+from finegrain.gan.trainer import GeneratorTrainer
 
 ROOT = Path(__file__).parent.parent.parent
 CONFIG = str(ROOT / "configs" / "gan.py")
@@ -71,7 +71,7 @@ def test_a_run_leaves_checkpoints_grids_and_a_report(whole: Path) -> None:
     assert history[0].startswith("step,d_loss,d_real,d_fake,g_loss,kernel_distance,diversity")
     assert len(history) == 4
     page = (whole / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 5
     assert (whole / "curves.png").stat().st_size > 0
     logged = EventAccumulator(str(whole / "tensorboard")).Reload()
     assert [picture.step for picture in logged.Images("grid")] == [2, 4, 5]
@@ -81,6 +81,9 @@ def test_the_kept_generator_is_tied_to_the_train_split_and_makes_the_grid(whole:
     kept = read_generator(max((whole / "checkpoints").glob("best-*")))
     assert kept.data == json.loads((whole / "metrics.json").read_text())["identity"]
     assert {"train split", "train contents"} <= set(kept.data)
+    assert len((kept.train_images or b"").splitlines()) == 18
+    assert kept.thumbnails is not None
+    assert sorted(kept.thumbnails.labels.tolist()) == sorted([0, 1, 2] * 6)
     assert kept.class_names == tuple(json.loads((whole / "metrics.json").read_text())["class_names"])
     state = json.loads((max((whole / "checkpoints").glob("latest-*")) / "state.json").read_text())
     assert state["identity"]["train split"] == kept.data["train split"]
@@ -91,9 +94,9 @@ def test_the_kept_generator_is_tied_to_the_train_split_and_makes_the_grid(whole:
 def test_a_killed_run_goes_on_to_the_same_bytes(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, crash: bool
 ) -> None:
-    take_step = GanTrainer._take_step
+    take_step = GeneratorTrainer._take_step
 
-    def stopped(self: GanTrainer, images: object) -> None:
+    def stopped(self: GeneratorTrainer, images: object) -> None:
         if crash and self.progress.step == step - 1:
             os.kill(os.getpid(), signal.SIGKILL)
         take_step(self, images)  # type: ignore[arg-type]
@@ -101,7 +104,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
             os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patched:
-        patched.setattr(GanTrainer, "_take_step", stopped)
+        patched.setattr(GeneratorTrainer, "_take_step", stopped)
         if crash:
             process = multiprocessing.get_context("fork").Process(target=go, args=(tmp_path / "run",))
             process.start()
@@ -121,7 +124,7 @@ def test_a_collapse_ends_the_training_and_is_said(tmp_path: Path, capsys: pytest
     config = tmp_path / "recipe.py"
     config.write_text(
         "from finegrain.data.synthetic import SyntheticBirds\nfrom finegrain.gan.losses import NonSaturating\n"
-        "from finegrain.gan.recipe import GanRecipe\n\n\n"
+        "from finegrain.gan.methods.adversarial import GanRecipe\n\n\n"
         "def config():\n    return GanRecipe(name='high', data=SyntheticBirds(), loss=NonSaturating())\n"
     )
     assert main_gan.main(["--config", str(config), "--out", str(tmp_path / "run"), *TINY, *words]) == 0
@@ -152,10 +155,15 @@ def test_a_run_is_not_gone_on_with_under_another_recipe(whole: Path, capsys: pyt
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["data.synthetic=gen/x"], "a generator learns from real images: got gen/x; expected none"),
         (["image_size=48"], "image_size cannot take this value: got 48; expected one of 32, 64, 128, 256"),
         (["data.train_per_species=1"], "a class with one train image: got plain-winged"),
         (["data.val_per_species=3"], "val has too few images to choose a generator: got 9; expected at least 10"),
         (["runtime.cache=x"], "runtime.cache has no effect"),
+        (
+            ["discriminator.normalisation=batch", "loss.r1=1"],
+            "discriminator.normalisation: got batch; expected spectral",
+        ),
         (["train.step=5"], "unknown config key: got train.step"),
         (["train.lr=1e30"], "is not finite at step"),
         (["selection.classifier=nowhere"], "nowhere"),
@@ -169,7 +177,7 @@ def test_wrong_input_is_one_message(
 
 def test_each_program_refuses_the_others_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quickstart = str(ROOT / "configs" / "quickstart.py")
-    message = "config() returned no GanRecipe: got Recipe; expected a GanRecipe"
+    message = "config() returned no generator's recipe: got Recipe; expected a GanRecipe, VaeRecipe or DiffusionRecipe"
     assert message in refused(capsys, main_gan.main(["--config", quickstart]))
     assert "config() returned no Recipe: got GanRecipe" in refused(capsys, main.main(["--config", CONFIG]))
 
@@ -183,7 +191,7 @@ def test_a_folder_of_images_can_be_generated_from(tmp_path: Path) -> None:
             Image.fromarray(pixels).save(tmp_path / "images" / name / f"{number}.png")
     config = tmp_path / "recipe.py"
     config.write_text(
-        "from finegrain.data.folder import ImageFolder\nfrom finegrain.gan.recipe import GanRecipe\n\n\n"
+        "from finegrain.data.folder import ImageFolder\nfrom finegrain.gan.methods.adversarial import GanRecipe\n\n\n"
         "def config():\n    return GanRecipe(name='own', data=ImageFolder(root='images', val_fraction=0.4))\n"
     )
     words = [word for word in TINY if not word.startswith("data.")]
@@ -200,8 +208,26 @@ def test_used_up_memory_names_settings_of_this_recipe(
     def full(self: object, images: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(GanTrainer, "_take_step", full)
+    monkeypatch.setattr(GeneratorTrainer, "_take_step", full)
     shown = refused(capsys, go(tmp_path / "run"))
     assert "the device's memory is used up: got CUDA out of memory" in shown
     assert "lower train.batch_size or the networks' width" in shown
     assert "accumulate_steps" not in shown
+
+
+@pytest.mark.parametrize("kind", ["cvae", "diffusion"])
+def test_the_other_kinds_of_generators_go_the_same_way(tmp_path: Path, kind: str) -> None:
+    """A run, its report, and images of it."""
+    words = [word for word in TINY if not word.startswith(("generator", "discriminator", "train.discriminator"))]
+    words += {
+        "cvae": ["generator.width=2", "generator.noise_dim=4", "encoder.width=2"],
+        "diffusion": ["denoiser.width=4", "denoiser.sampling_steps=1", "denoiser.guidance=1"],
+    }[kind]
+    go = ["--config", str(ROOT / "configs" / f"{kind}.py"), *words, "train.steps=2", "--out"]
+    assert main_gan.main([*go, str(tmp_path / "run")]) == 0
+    header = (tmp_path / "run" / "history.csv").read_text().splitlines()[0].split(",")
+    assert {"mse", "kernel_distance"} <= set(header)
+    assert (tmp_path / "run" / "report.html").stat().st_size > 0
+    made = ["--gen", str(tmp_path / "run"), "--per-class", "2", "--truncation", "1", "--out", str(tmp_path / "gen")]
+    assert main_gan.main([*made, "runtime.device=cpu"]) == 0
+    assert len((tmp_path / "gen" / "manifest.jsonl").read_text().splitlines()) == 6

@@ -3,7 +3,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from finegrain.report.gallery import STAMP_SIDE, THUMBNAIL_SIDE, thumbnail
+from finegrain.report.gallery import STAMP_SIDE, THUMBNAIL_SIDE, strip, thumbnail
 
 
 def test_thumbnail_shrinks_and_never_enlarges() -> None:
@@ -15,3 +15,13 @@ def test_thumbnail_shrinks_and_never_enlarges() -> None:
 def test_a_stamp_is_smaller() -> None:
     stamp = Image.open(io.BytesIO(thumbnail(np.zeros((300, 600, 3), np.uint8), STAMP_SIDE)))
     assert stamp.size == (STAMP_SIDE, STAMP_SIDE // 2)
+
+
+def test_a_strip_holds_the_central_squares_of_images_of_any_size() -> None:
+    wide, small = np.zeros((20, 60, 3), np.uint8), np.full((4, 4, 3), 200, np.uint8)
+    wide[:, 20:40] = 100
+    row = Image.open(io.BytesIO(strip([wide, small], side=16)))
+    assert (row.format, row.size) == ("JPEG", (34, 16))
+    pixels = np.asarray(row).astype(int)
+    assert abs(pixels[:, :12] - 100).max() < 12
+    assert abs(pixels[:, 22:] - 200).max() < 12

@@ -37,7 +37,8 @@ def report(*distances: float, kept: int, **changes: Any) -> GanReport:
     ]
     settings: dict[str, Any] = {
         "name": "birds", "class_names": ("jay", "<b>wren</b>"), "history": rows, "kept_step": kept,
-        "distance": DISTANCE, "generated": picture(), "real": picture(), "counts": {"train": 9}, "notes": ("A note.",),
+        "distance": DISTANCE, "generated": picture(), "real": picture(), "walks": picture(),
+        "across": picture(), "counts": {"train": 9}, "notes": ("A note.",),
         "identity": {"train split": "cd" * 32}, "seconds": {"training": 61.0}, "peak_memory_bytes": 1,
         "environment": {"torch": "2"}, "recipe_source": "def config(): ...",
     }  # fmt: skip
@@ -76,7 +77,7 @@ def test_every_file_is_written_and_the_page_holds_it_all(tmp_path: Path) -> None
         "metrics.json", "history.csv", "curves.png", "generated.png", "report.html",
     }  # fmt: skip
     text = page.read_text(encoding="utf-8")
-    assert sum(tag == "img" for tag, _ in Page(text).tags) == 3
+    assert sum(tag == "img" for tag, _ in Page(text).tags) == 5
     assert "&lt;b&gt;wren" in text
     assert "<b>wren" not in text
     for shown in (" (0.01 to 0.03)", "abababababab", "A note.", "further than that", "cdcdcdcdcdcdcdcd"):

@@ -1,1 +1,1 @@
-"""The two networks of a GAN, one a file."""
+"""The networks of generative models, one a file."""

@@ -1,7 +1,6 @@
 """The generator: noise and a class become an image."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -11,12 +10,8 @@ from torch.nn import functional
 
 from finegrain.config import Count
 from finegrain.errors import fault
-from finegrain.runtime import seed_of
+from finegrain.gan.networks.sampler import ImageSize, Sampler
 
-ImageSize = Literal[32, 64, 128, 256]
-"""Sides of images in pixels that the networks are made for: powers of two."""
-SAMPLES_AT_ONCE = 32
-"""Images of every forward pass of `Generator.sample`: kernels for another number would round differently."""
 _WIDEST = 8
 """Most channels of a stage, in units of the width."""
 
@@ -53,7 +48,7 @@ class GeneratorConfig:
         return Generator(self, image_size=image_size, num_classes=num_classes)
 
 
-class Generator(nn.Module):
+class Generator(Sampler):
     """Maps noise [B, Z] and labels [B] to images float32 [B, 3, S, S] in [−1, 1].
 
     A linear layer gives 4 × 4 pixels, each of log₂(S/4) stages doubles their side, the last gives RGB.
@@ -61,7 +56,7 @@ class Generator(nn.Module):
 
     def __init__(self, config: GeneratorConfig, *, image_size: int, num_classes: int) -> None:
         super().__init__()
-        self.noise_dim = config.noise_dim
+        self.noise_dim, self.num_classes = config.noise_dim, num_classes
         self._conditioning = config.conditioning
         of_class = config.noise_dim if config.conditioning == "embedding" else config.embedding_dim
         self.embedding = nn.Embedding(num_classes, of_class)
@@ -98,41 +93,10 @@ class Generator(nn.Module):
             rows = double(functional.relu(norm(rows, of_class)))
         return rows.float().tanh()  # 8 bits of bf16 would show as bands
 
-    @torch.no_grad()
-    def sample(self, labels: Sequence[int], seeds: Sequence[int], *, truncation: float | None = None) -> Tensor:
-        """Images float32 [N, 3, S, S] in [−1, 1] on the CPU; each a function of its label and seed alone.
-
-        For a generator in eval mode, the average of the weights above all.
-
-        Args:
-            labels: N classes.
-            seeds: N seeds, one for each image.
-            truncation: As for `noise`.
-        """
-        assert not self.training, "batch norm in train mode would mix the images of a batch"
-        device, made = self.embedding.weight.device, []
-        noise, classes = self.noise(seeds, truncation), torch.tensor(labels, dtype=torch.int64)
-        parts = (torch.split(rows, SAMPLES_AT_ONCE) for rows in (noise, classes))
-        for part, of in zip(*parts, strict=True):
-            rows = torch.arange(SAMPLES_AT_ONCE).clamp(max=len(part) - 1)
-            made.append(self(part[rows].to(device), of[rows].to(device))[: len(part)].cpu())
-        return torch.cat(made)
-
-    def noise(self, seeds: Sequence[int], truncation: float | None = None) -> Tensor:
-        """Noise float32 [N, Z], each row a function of its seed alone.
-
-        Args:
-            seeds: N of them.
-            truncation: No number is farther from 0: N(0, 1) under that condition (Brock et al., ICLR 2019). The
-                smaller, the more typical the images, and the more alike.
-        """
-        drawn = [torch.Generator().manual_seed(seed_of(seed, "noise")) for seed in seeds]
-        if truncation is None:
-            return torch.stack([torch.randn(self.noise_dim, generator=each) for each in drawn])
-        rows = torch.empty(len(seeds), self.noise_dim)
-        for row, each in zip(rows, drawn, strict=True):
-            nn.init.trunc_normal_(row, a=-truncation, b=truncation, generator=each)
-        return rows
+    def generate(self, noise: Tensor, labels: Tensor) -> Tensor:
+        """See `Sampler.generate`."""
+        images: Tensor = self(noise, labels)
+        return images
 
 
 class ConditionalNorm(nn.Module):

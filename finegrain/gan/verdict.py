@@ -1,0 +1,259 @@
+"""`main_gan.py --verdict`: do generated images help a classifier? At equal steps, against what could pass for help."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from finegrain import caching, config
+from finegrain.data.base import Data, Sample
+from finegrain.data.generated import MANIFEST, Generated
+from finegrain.errors import ConfigError, fault
+from finegrain.features.cache import FeatureCache
+from finegrain.gan.arms import build_arms
+from finegrain.gan.experiment import Experiment, Outcomes, Trainings, conduct
+from finegrain.gan.fidelity import train_head
+from finegrain.gan.judged import Images, Judged, JudgedVersion, see, starting_model, together
+from finegrain.gan.learners import FineTuner, HeadLearner, Learner
+from finegrain.gan.quality import LEAST_HELD_OUT
+from finegrain.gan.version import BY_FILTER
+from finegrain.judgement import count_test_evaluation
+from finegrain.metrics.benefit import ARMS, Arm, benefit
+from finegrain.metrics.by_class import diversities
+from finegrain.metrics.memorisation import memorised
+from finegrain.metrics.statistics import spread
+from finegrain.recipe import FEATURES, Recipe, build_cache, identify
+from finegrain.repeated.judges import RUNS, claim
+from finegrain.report.verdict import VerdictReport
+from finegrain.report.verdict_record import ArmRow, ClassRow
+from finegrain.runtime import Runtime, Stopwatch, device_faults, environment, seed_of
+from finegrain.storage import RunDirectory
+
+SETTINGS = "verdict_settings.json"
+"""Says what the directory holds."""
+
+
+def verdict(recipe: Recipe, experiment: Experiment, path: Path, *, directory: RunDirectory) -> str:
+    """Train every arm, judge all on test, and write the report; return the result in one line and the page.
+
+    Args:
+        recipe: A classifier's, which says how it is trained: heads on features where these are always the same, as
+            `crossval` does, else as `main.py train` does.
+        experiment: Checked.
+        path: The version.
+        directory: Of the verdict; what is finished in it is not trained again.
+
+    Raises:
+        FinegrainError: The data, the version, or what the recipe asks for cannot be used.
+    """
+    if recipe.data.synthetic is not None:
+        got, remedy = f"data.synthetic={recipe.data.synthetic}", "set data.synthetic=none, and name it after --verdict"
+        expected = "a recipe of real images: the arms add the others"
+        raise ConfigError(fault("the arm of real images has none", got=got, expected=expected, remedy=remedy))
+    clock = Stopwatch()
+    with directory, device_faults():
+        runtime = recipe.runtime.build()
+        cache = build_cache(recipe.runtime, run=directory.path)
+        with clock("features"):
+            judged = see(recipe, [path], runtime=runtime, cache=cache)
+        (version,) = judged.versions
+        _claim(recipe, experiment, judged, runtime=runtime, directory=directory)
+        with clock("arms"):
+            learner = build_learner(recipe, judged, directory=directory, runtime=runtime, cache=cache)
+            looks: list[int] = []
+            outcomes = conduct(
+                experiment,
+                Trainings(
+                    learner=learner,
+                    arms=partial(_arms, judged),
+                    seeds=range(recipe.seed, recipe.seed + experiment.seeds),
+                ),
+                open_test=lambda: looks.append(count_test_evaluation(directory)),
+            )
+        with clock("classes"):
+            classes = class_rows(judged, outcomes, seed=seed_of(recipe.seed, "verdict") % 2**32)
+        report = VerdictReport(
+            name=recipe.name,
+            version=str(path),
+            benefit=benefit({arm: one.hits for arm, one in outcomes.arms.items()}, judged.test.labels),
+            fraction=outcomes.fraction,
+            candidates=outcomes.candidates,
+            arms=arm_rows(judged, outcomes, steps=learner.steps),
+            classes=classes,
+            protocol=(*learner.words(), *_words(judged)),
+            origin=_origin(judged, version),
+            test_evaluations=looks[0],
+            seconds=clock.seconds,
+            environment=environment(runtime),
+            recipe_source=config.dump(recipe),
+            notes=(*judged.data.carved, *judged.data.notes, *judged.notes(), *_notes(recipe, learner, outcomes)),
+        )
+        page = report.write(directory.path)
+        shutil.rmtree(directory.path / FEATURES, ignore_errors=True)
+    return f"{report.headline()}\n{page}"
+
+
+def build_learner(
+    recipe: Recipe, judged: Judged, *, directory: RunDirectory, runtime: Runtime, cache: FeatureCache
+) -> Learner:
+    """Heads on the features there are, if the recipe trains a head on images that are never varied; else all it says.
+
+    Raises:
+        ConfigError: What the recipe does after a number of epochs would come after other steps in every arm.
+    """
+    if caching.reads_the_same(recipe.tuning, recipe.augment):
+        return HeadLearner(judged.data, features_by(judged), device=runtime.device)
+    return FineTuner(recipe, judged.data, folder=directory.path / RUNS, runtime=runtime, cache=cache)
+
+
+def features_by(judged: Judged) -> Callable[[Sequence[Sample]], Tensor]:
+    """The features of any of the images, found by their paths."""
+    everything = (judged.train, judged.val, judged.test, *(version.images for version in judged.versions))
+    values = torch.from_numpy(np.concatenate([images.features for images in everything]))
+    paths = [sample.path for images in everything for sample in images.samples]
+    rows = {path: row for row, path in enumerate(paths)}
+    return lambda samples: values[[rows[sample.path] for sample in samples]]
+
+
+def _claim(
+    recipe: Recipe, experiment: Experiment, judged: Judged, *, runtime: Runtime, directory: RunDirectory
+) -> None:
+    """Write down what the directory holds, or refuse one that holds another verdict; more seeds go on with fewer."""
+    model = starting_model(recipe, num_classes=len(judged.data.class_names), runtime=runtime)
+    (version,) = judged.versions
+    identity = {
+        "seeds": experiment.seeds,
+        "fractions": list(experiment.fractions),
+        "version": version.generated.sha256,
+        "network": judged.extractor.sha256,
+        **identify(recipe, data=judged.data, model=model, runtime=runtime),
+    }
+    claim(directory, SETTINGS, identity)
+
+
+def _arms(judged: Judged, fraction: float, seed: int) -> Mapping[Arm, Data]:
+    return build_arms(judged.data, judged.versions[0].generated, fraction=fraction, seed=seed)
+
+
+def arm_rows(judged: Judged, outcomes: Outcomes, *, steps: int) -> tuple[ArmRow, ...]:
+    """The table of arms."""
+    real = len(judged.data.train)
+    rows = []
+    for arm in ARMS:
+        one = outcomes.arms[arm]
+        accuracies = one.hits.mean(axis=1)
+        rows.append(
+            ArmRow(
+                arm=arm,
+                images=one.images,
+                added=one.images - (0 if arm == "synthetic only" else real),
+                steps=steps,
+                strength=one.strength,
+                val_top1=one.val_top1,
+                accuracies=tuple(accuracies.tolist()),
+                top1=spread(accuracies),
+            )
+        )
+    return tuple(rows)
+
+
+def class_rows(judged: Judged, outcomes: Outcomes, *, seed: int) -> tuple[ClassRow, ...]:
+    """The table of classes, in the order of their names in the data."""
+    (version,) = judged.versions
+    fake, held_out, k = version.images, together(judged.val, judged.test), len(judged.data.class_names)
+    asked = dict(zip(version.generated.class_names, version.generated.asked, strict=True))
+    passed = _passed(version.generated)
+    recognised = _rates(train_head(judged.train, judged.val).hits(fake), fake.labels, k)
+    spreads = {
+        row.label: row.result.ratio
+        for row in diversities(held_out.features, fake.features, held_out.labels, fake.labels, seed=seed, draws=100)
+        if row.result is not None
+    }
+    copies, duplicates = _near(judged, fake, held_out)
+    gain = outcomes.arms["synthetic"].hits.mean(axis=0) - outcomes.arms["real"].hits.mean(axis=0)
+    changes = _rates(gain, judged.test.labels, k)
+    tested, kept = (np.bincount(images.labels, minlength=k).tolist() for images in (judged.test, fake))
+    return tuple(
+        ClassRow(
+            name=name,
+            n_real=judged.data.class_counts()[label],
+            asked=asked.get(name),
+            kept=kept[label],
+            passed=passed.get(name),
+            fidelity=recognised[label],
+            diversity=spreads.get(label),
+            copies=copies[label],
+            duplicates=duplicates[label],
+            n_test=tested[label],
+            change=changes[label],
+        )
+        for label, name in enumerate(judged.data.class_names)
+    )
+
+
+def _passed(generated: Generated) -> dict[str, float]:
+    """Of each class that images were asked of, the share that the filter did not refuse; empty without one."""
+    if not generated.settings.get("filter"):
+        return {}
+    rows = [json.loads(line) for line in (generated.path / MANIFEST).read_bytes().splitlines()]
+    refused = Counter(row["class"] for row in rows if (row["reason"] or "").startswith(BY_FILTER))
+    return {name: 1 - refused[name] / n for name, n in zip(generated.class_names, generated.asked, strict=True) if n}
+
+
+def _near(judged: Judged, fake: Images, held_out: Images) -> tuple[list[float | None], list[float | None]]:
+    """Of each class the share of copies of train images, and of duplicates; None where that cannot be told."""
+    k = len(judged.data.class_names)
+    if len(held_out) < LEAST_HELD_OUT:
+        return [None] * k, [None] * k
+    found = memorised(fake.features, judged.train.features, held_out.features, labels=fake.labels)
+    flags = (np.isin(np.arange(len(fake)), rows) for rows in (found.copies, found.duplicates))
+    copies, duplicates = (_rates(flag, fake.labels, k) for flag in flags)
+    return copies, duplicates
+
+
+def _rates(values: NDArray[Any], labels: NDArray[np.int64], num_classes: int) -> list[float | None]:
+    """The mean of each class; None for one without images."""
+    return [float(values[labels == c].mean()) if (labels == c).any() else None for c in range(num_classes)]
+
+
+def _words(judged: Judged) -> tuple[str, ...]:
+    return (
+        "Duplicates are real images of the classes of the generated ones, as many of each class; shuffled labels are "
+        "those of the same generated images, dealt out anew.",
+        "Differences are paired by seed and image; their intervals (Cochran & Cox 1957) are for other seeds and other "
+        "test images, and say nothing of another train split or another generator.",
+        "All three intervals that “helps” rests on must lie above 0, so none is widened for their number.",
+        f"Recognised, diversity, near train and duplicates are by features of {judged.extractor.name}, the recipe's "
+        "network with its starting weights; recognised by a linear head on them.",
+    )
+
+
+def _notes(recipe: Recipe, learner: Learner, outcomes: Outcomes) -> list[str]:
+    """Where val chose the first or the last of what it may choose from, and which features tell little."""
+    ends = {learner.strengths[0], learner.strengths[-1]} - {""}
+    notes = [
+        f"For {arm} val chose {one.strength}, at the end of what was tried: another might do better."
+        for arm, one in outcomes.arms.items()
+        if one.strength in ends
+    ]
+    random = "The network's starting weights are random: recognised, diversity, near train and duplicates say little."
+    return notes + ([] if recipe.model.weights else [random])
+
+
+def _origin(judged: Judged, version: JudgedVersion) -> dict[str, str]:
+    settings = version.generated.settings
+    return {
+        "manifest": version.generated.sha256,
+        "generator": str(settings.get("checkpoint", "unknown")),
+        "generator's train split": str(settings.get("train_split", "unknown")),
+        "network": judged.extractor.sha256,
+        **judged.data.identity(),
+    }
