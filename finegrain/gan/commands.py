@@ -8,7 +8,8 @@ from typing import Any
 from finegrain import config as configs
 from finegrain.errors import ConfigError, fault
 from finegrain.gan.generate import Order, generate, newest_run
-from finegrain.gan.recipe import GenerativeRecipe, build_networks, run
+from finegrain.gan.methods.base import GenerativeRecipe
+from finegrain.gan.recipe import build_networks, run
 from finegrain.storage import RunDirectory, run_directory
 
 logger = logging.getLogger(__name__)

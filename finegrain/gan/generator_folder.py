@@ -11,7 +11,7 @@ from finegrain.engine.checkpoint import read_json
 from finegrain.errors import CheckpointError, fault
 from finegrain.gan.networks.denoiser import DenoiserConfig
 from finegrain.gan.networks.generator import GeneratorConfig
-from finegrain.gan.networks.sampler import Sampler, SamplerConfig
+from finegrain.gan.networks.sampler import Sampler
 from finegrain.models.tensors import digest, read_tensors
 from finegrain.models.weights import write_tensors
 from finegrain.storage import RunDirectory
@@ -47,7 +47,7 @@ def write_generator(
     generator: Sampler,
     folder: Path,
     *,
-    config: SamplerConfig,
+    config: GeneratorConfig | DenoiserConfig,
     image_size: int,
     class_names: Sequence[str],
     class_counts: Sequence[int],
