@@ -110,3 +110,10 @@ def test_guidance_without_dropped_labels_is_refused() -> None:
         config.check(recipe)
     recipe.denoiser.guidance = 1.0
     config.check(recipe)
+
+
+def test_levels_of_an_image_are_evenly_spaced() -> None:
+    with pytest.raises(ConfigError, match=r"denoiser.sampling_steps: got 30; expected a number that divides 1000"):
+        config.check(DenoiserConfig(sampling_steps=30))
+    made = denoiser(sampling_steps=4)
+    assert made.schedule.timesteps.tolist() == [999, 749, 499, 249]

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from finegrain.config import Count, Positive, Range
+from finegrain.errors import fault
 from finegrain.gan.networks.sampler import ImageSize, Sampler
 
 LEVELS = 1000
@@ -22,7 +23,7 @@ class DenoiserConfig:
     """What the diffusion model is made of: diffusers' `UNet2DModel`, a cosine schedule of noise, and DDIM."""
 
     patch: Literal[1, 2, 4] = 2
-    """Side in pixels of the squares that become the finest grid's places: at 2 a step takes a quarter of the time."""
+    """Side in pixels of the squares that become the finest grid's places: at 2 it has a quarter of the pixels'."""
     width: Count = 32
     """Channels at the finest grid; twice as many at each coarser one, down to 8 × 8, at most four times."""
     layers: Count = 1
@@ -35,6 +36,13 @@ class DenoiserConfig:
     """How far a prediction for the class goes beyond one for any class (Ho & Salimans, 2022, arXiv:2207.12598); 1: not
     at all, in half the time."""
 
+    def faults(self) -> list[str]:
+        """diffusers' DDIM takes the levels of an image to be evenly spaced."""
+        if LEVELS % self.sampling_steps == 0:
+            return []
+        expected, remedy = f"a number that divides {LEVELS}", "set 20, 25, 40 or 50"
+        return [fault("denoiser.sampling_steps", got=self.sampling_steps, expected=expected, remedy=remedy)]
+
     def build(self, *, image_size: ImageSize, num_classes: int) -> "Denoiser":
         """The model with random weights, from torch's generator of random numbers."""
         return Denoiser(self, image_size=image_size, num_classes=num_classes)
@@ -44,7 +52,7 @@ class Denoiser(Sampler):
     """Maps noisy images [B, 3, S, S], their levels [B] and labels [B] to a prediction [B, 3, S, S], float32.
 
     Label `num_classes` stands for any class. Images come of noise by DDIM with η = 0 (Song et al., ICLR 2021,
-    arXiv:2010.02502), which draws nothing more.
+    arXiv:2010.02502), which draws nothing more. Truncated noise has less variance than that of the first level.
     """
 
     def __init__(self, config: DenoiserConfig, *, image_size: int, num_classes: int) -> None:
