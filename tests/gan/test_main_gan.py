@@ -67,7 +67,7 @@ def test_a_run_leaves_checkpoints_grids_and_a_report(whole: Path) -> None:
     assert history[0].startswith("step,d_loss,d_real,d_fake,g_loss,kernel_distance,diversity")
     assert len(history) == 4
     page = (whole / "report.html").read_text()
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 5
     assert (whole / "curves.png").stat().st_size > 0
     assert list((whole / "tensorboard").iterdir())
 
