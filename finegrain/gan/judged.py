@@ -1,7 +1,7 @@
 """What a judgement of generated images reads: features of them and of real ones, by a classifier's frozen backbone."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,13 +72,26 @@ class Judged:
 
     def notes(self) -> tuple[str, ...]:
         """What a reader should know of the versions, one sentence each."""
-        own = set(self.data.train_images())
-        return tuple(
-            f"{foreign:,} of the {len(version.generated.train_images):,} images that the generator of {version.name} "
-            "was trained on are not in this train split: copies of those are not found."
-            for version in self.versions
-            if version.generated.train_images and (foreign := len(version.generated.train_images - own))
-        )
+        return tuple(note for version in self.versions for note in self._notes_on(version))
+
+    def _notes_on(self, version: JudgedVersion) -> Iterator[str]:
+        seen = version.generated.train_images or frozenset()
+        if foreign := len(seen.difference(self.data.train_images())):
+            yield (
+                f"{foreign:,} of the {len(seen):,} images that the generator of {version.name} was trained on are not "
+                "in this train split: copies of those are not found."
+            )
+        if version.generated.settings.get("filter") is not None:
+            yield (
+                f"A classifier chose among the images of {version.name}: that others recognise them says less, what "
+                "they teach says as much as ever."
+            )
+        sides = [min(part.source.read(part.samples[0]).shape[:2]) for part in (version.images, self.train)]
+        if sides[0] < sides[1]:
+            yield (
+                f"The images of {version.name} have {sides[0]} pixels a side, the first of train {sides[1]}: being "
+                "less sharp sets them apart, too."
+            )
 
 
 def see(recipe: Recipe, paths: Sequence[Path], *, runtime: Runtime, cache: FeatureCache) -> Judged:

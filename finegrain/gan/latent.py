@@ -29,7 +29,7 @@ def walks(generator: Sampler, *, seed: int) -> bytes:
     count = min(generator.num_classes, MOST_WALKS)
     labels = torch.linspace(0, generator.num_classes - 1, count).round().int().tolist()
     ends = generator.noise([seed_of(seed, "walk", end) for end in range(2)])
-    noise = slerp(*ends, torch.linspace(0, 1, STEPS))
+    noise = slerp(ends[0], ends[1], torch.linspace(0, 1, STEPS))
     images = generator.render(noise.repeat(count, 1), [label for label in labels for _ in range(STEPS)])
     return png(grid(to_pixels(images), columns=STEPS))
 

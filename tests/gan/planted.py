@@ -47,6 +47,7 @@ def version(name: str, shown: Images) -> JudgedVersion:
             asked=(0,) * K,
             source=SOURCE,
             digests={},
+            filter_known=True,
             train_images=frozenset({"seen"}),
             settings={},
             sha256="cd" * 32,

@@ -4,12 +4,22 @@ import dataclasses
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from planted import D, K, features, images, judged, real
 
+from finegrain.data.base import Sample
 from finegrain.errors import DataError
 from finegrain.gan.judged import Images
 from finegrain.gan.quality import SHOWN, Bench, assess, findings, prepare
 from finegrain.report.quality_record import VersionRecord
+
+
+class Small:
+    """Half the size of the others."""
+
+    def read(self, sample: Sample) -> NDArray[np.uint8]:
+        return np.zeros((16, 20, 3), np.uint8)
+
 
 RANDOM = np.random.default_rng(9)
 HELD_OUT = real("held_out", 40, seed=7)
@@ -145,12 +155,16 @@ def test_one_class_is_refused():
         prepare(judged({"all": HELD_OUT, "lone": lone}), seed=0)
 
 
-def test_notes_tell_of_train_images_that_are_not_here():
+def test_notes_tell_what_the_numbers_cannot():
     found = judged({"held_out": HELD_OUT})
     assert found.notes() == ()
     (version,) = found.versions
-    version = dataclasses.replace(
-        version, generated=dataclasses.replace(version.generated, train_images=frozenset({"seen", "a", "b"}))
+    generated = dataclasses.replace(
+        version.generated, train_images=frozenset({"seen", "a", "b"}), settings={"filter": {"sha256": "ef"}}
     )
-    (note,) = dataclasses.replace(found, versions=(version,)).notes()
-    assert note.startswith("2 of the 3 images that the generator of held_out was trained on are not in this train")
+    blurred = dataclasses.replace(version.images, source=Small())
+    changed = dataclasses.replace(version, generated=generated, images=blurred)
+    foreign, chosen, small = dataclasses.replace(found, versions=(changed,)).notes()
+    assert foreign.startswith("2 of the 3 images that the generator of held_out was trained on are not in this")
+    assert chosen.startswith("A classifier chose among the images of held_out")
+    assert small.startswith("The images of held_out have 16 pixels a side, the first of train 32")
