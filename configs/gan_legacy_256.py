@@ -6,6 +6,7 @@ Minutes and result: not measured.
 """
 
 from configs.gan import config as base
+from finegrain.data.synthetic import SyntheticBirds
 from finegrain.gan.augment import DiffAugment
 from finegrain.gan.losses import NonSaturating
 from finegrain.gan.methods.adversarial import GanRecipe, GanTrainConfig
@@ -17,7 +18,8 @@ def config() -> GanRecipe:
     """Return the recipe."""
     recipe = base()
     recipe.name = "gan_legacy_256"
-    recipe.image_size = recipe.data.image_size = 256
+    recipe.image_size = 256
+    recipe.data = SyntheticBirds(image_size=256, train_per_species=100, val_per_species=20)
     recipe.generator = GeneratorConfig(style="transposed", conditioning="concat", noise_dim=100, width=64)
     recipe.discriminator = DiscriminatorConfig(conditioning="concat", normalisation="batch", width=64)
     recipe.loss = NonSaturating()

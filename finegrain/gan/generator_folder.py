@@ -14,7 +14,7 @@ from finegrain.errors import CheckpointError, fault
 from finegrain.gan.nearest import Thumbnails
 from finegrain.gan.networks.denoiser import DenoiserConfig
 from finegrain.gan.networks.generator import GeneratorConfig
-from finegrain.gan.networks.sampler import Sampler, SamplerConfig
+from finegrain.gan.networks.sampler import Sampler
 from finegrain.models.tensors import digest, read_tensors
 from finegrain.models.weights import write_tensors
 from finegrain.storage import RunDirectory
@@ -54,7 +54,7 @@ def write_generator(
     generator: Sampler,
     folder: Path,
     *,
-    config: SamplerConfig,
+    config: GeneratorConfig | DenoiserConfig,
     image_size: int,
     class_names: Sequence[str],
     class_counts: Sequence[int],

@@ -63,8 +63,11 @@ class GanRecipe(GenerativeRecipe):
 
     def networks(self, num_classes: int) -> dict[str, nn.Module]:
         """See `GenerativeRecipe.networks`."""
-        sections = {"generator": self.generator, "discriminator": self.discriminator}
-        return {name: of.build(image_size=self.image_size, num_classes=num_classes) for name, of in sections.items()}
+        size = self.image_size
+        return {
+            "generator": self.generator.build(image_size=size, num_classes=num_classes),
+            "discriminator": self.discriminator.build(image_size=size, num_classes=num_classes),
+        }
 
     def method(self, networks: Mapping[str, Any], runtime: Runtime) -> "Adversarial":
         """See `GenerativeRecipe.method`."""

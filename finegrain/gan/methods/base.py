@@ -8,7 +8,9 @@ from torch import nn
 
 from finegrain.data.base import DataConfig
 from finegrain.errors import fault
-from finegrain.gan.networks.sampler import ImageSize, SamplerConfig
+from finegrain.gan.networks.denoiser import DenoiserConfig
+from finegrain.gan.networks.generator import GeneratorConfig
+from finegrain.gan.networks.sampler import ImageSize
 from finegrain.gan.selection import SelectionConfig
 from finegrain.gan.trainer import Method, TrainConfig
 from finegrain.runtime import Runtime, RuntimeConfig
@@ -44,7 +46,7 @@ class GenerativeRecipe:
         ]
 
     @property
-    def sampler(self) -> SamplerConfig:
+    def sampler(self) -> GeneratorConfig | DenoiserConfig:
         """The section of the network that is sampled from."""
         raise NotImplementedError
 

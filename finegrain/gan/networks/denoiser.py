@@ -90,7 +90,7 @@ class Denoiser(Sampler):
 
     def generate(self, noise: Tensor, labels: Tensor) -> Tensor:
         """See `Sampler.generate`."""
-        rows = noise.unflatten(1, (3, self._side, self._side))
+        rows: Tensor = noise.reshape(-1, 3, self._side, self._side)
         any_class = torch.full_like(labels, self.num_classes)
         for level in self.schedule.timesteps.tolist():
             levels = torch.full_like(labels, level)

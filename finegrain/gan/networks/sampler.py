@@ -1,7 +1,7 @@
 """What every kind of generator has in common: an image is a function of its label and seed alone."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -64,11 +64,3 @@ class Sampler(nn.Module):
         for row, each in zip(rows, drawn, strict=True):
             nn.init.trunc_normal_(row, a=-truncation, b=truncation, generator=each)
         return rows
-
-
-class SamplerConfig(Protocol):
-    """What it takes to build a sampler again: a section of plain values."""
-
-    def build(self, *, image_size: ImageSize, num_classes: int) -> Sampler:
-        """The sampler with random weights, from torch's generator of random numbers."""
-        ...
