@@ -12,5 +12,6 @@ from finegrain.gan.methods.denoising import DiffusionRecipe
 def config() -> DiffusionRecipe:
     """Return the recipe."""
     recipe = DiffusionRecipe(name="diffusion", data=gan().data)
-    recipe.train.steps, recipe.train.evaluate_steps = 1500, 750
+    recipe.train.steps, recipe.train.evaluate_steps = 2000, 1000
+    recipe.runtime.channels_last = False  # on CPUs, where a step in bf16 takes 0.28 s of CPU time in place of 0.50
     return recipe
