@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from data.versions import write_version
 from tiny_recipe import CLASSES, config, write_images
+from versions import write_version
 
 import main
 from finegrain import config as configs

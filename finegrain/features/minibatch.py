@@ -116,7 +116,8 @@ class MiniBatchGrid:
             epoch, place = divmod(step, per_epoch)
             if place == 0:
                 generator = torch.Generator().manual_seed(seed_of(self.seed, "order", epoch))
-                batches = torch.randperm(len(rows), generator=generator).to(rows.device).split(self.batch_size)
+                order = torch.randperm(len(rows), generator=generator).to(rows.device)
+                batches = torch.split(order, self.batch_size)
             gradients = _gradients(self.kind, heads, rows[batches[place]], labels[batches[place]], smoothing)
             update.step(heads, gradients, lr * (1 + math.cos(math.pi * step / steps)) / 2)
         return steps

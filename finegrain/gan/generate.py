@@ -66,8 +66,9 @@ class Order:
             got = f"--per-class {self.per_class} and --fill-to {self.fill_to}"
             faults.append(fault("two numbers of images", got=got, expected="one", remedy="leave one out"))
         if self.filter is None and self.filter_threshold is not None:
-            got, remedy = self.filter_threshold, "add it, or leave the threshold out"
-            faults.append(fault("a threshold of no filter", got=got, expected="--filter as well", remedy=remedy))
+            expected, remedy = "--filter as well", "add it, or leave the threshold out"
+            what, threshold = "a threshold of no filter", self.filter_threshold
+            faults.append(fault(what, got=threshold, expected=expected, remedy=remedy))
         default = {field.name: field.default for field in fields(RuntimeConfig)}
         return faults + [
             fault(f"runtime.{key} has no effect", got=value, expected=f"{default[key]}", remedy="leave it out")

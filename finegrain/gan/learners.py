@@ -156,8 +156,15 @@ class FineTuner:
             if not (own.begun and read_course(own).finished):
                 logger.info("%s: %d images, %d steps", name, len(data.train), self.steps)
                 model = build_model(recipe, num_classes=len(data.class_names), runtime=self._runtime)
-                parts = {"runtime": self._runtime, "cache": self._cache, "clock": Stopwatch()}
-                fit(recipe, model, data=data, directory=own, **parts)
+                fit(
+                    recipe,
+                    model,
+                    data=data,
+                    directory=own,
+                    runtime=self._runtime,
+                    cache=self._cache,
+                    clock=Stopwatch(),
+                )
             course = read_course(own)
         (kept,) = [row for row in course.history if row["epoch"] == course.kept_epoch]
 
@@ -166,7 +173,8 @@ class FineTuner:
                 best = best_model(own, class_names=data.class_names, runtime=self._runtime, trust=recipe.model.trust)
             feeds = build_feeds(recipe, data=data, preprocessing=best.preprocessing, runtime=self._runtime)
             said = predict(best, feeds.test, runtime=self._runtime, title=f"{name} on test")
-            return said.probabilities.argmax(axis=1) == said.labels
+            right: NDArray[np.bool_] = said.probabilities.argmax(axis=1) == said.labels
+            return right
 
         return Learned(scores=(Score(top1=kept["eval_top1"], log_loss=kept["eval_loss"]),), hits=hits)
 

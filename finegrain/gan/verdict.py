@@ -16,7 +16,7 @@ from torch import Tensor
 from finegrain import caching, config
 from finegrain.data.base import Data, Sample
 from finegrain.data.generated import MANIFEST, Generated
-from finegrain.errors import ConfigError, fault
+from finegrain.errors import ConfigError, DataError, fault
 from finegrain.features.cache import FeatureCache
 from finegrain.gan.arms import build_arms
 from finegrain.gan.experiment import Experiment, Outcomes, Trainings, conduct
@@ -108,9 +108,17 @@ def build_learner(
 
     Raises:
         ConfigError: What the recipe does after a number of epochs would come after other steps in every arm.
+        DataError: The version lacks a class, so that its images alone cannot train all of a classifier.
     """
     if caching.reads_the_same(recipe.tuning, recipe.augment):
         return HeadLearner(judged.data, features_by(judged), device=runtime.device)
+    made = set(judged.versions[0].images.labels.tolist())
+    if lacking := [name for label, name in enumerate(judged.data.class_names) if label not in made]:
+        remedy = "generate all classes, or judge by a head: tuning=Head(), augment.preset=none"
+        what, expected = "the version lacks classes", "one image of each, for the arm of generated images alone"
+        raise DataError(
+            fault(what, got=f"none of {lacking[0]} ({len(lacking)} in all)", expected=expected, remedy=remedy)
+        )
     return FineTuner(recipe, judged.data, folder=directory.path / RUNS, runtime=runtime, cache=cache)
 
 

@@ -42,7 +42,7 @@ class Forest:
     rows: tuple[Row, ...]
     x_ticks: tuple[tuple[float, str], ...]
     zero: float
-    frame: dict[str, float]
+    frame: dict[str, int]
 
 
 def forest(record: VerdictRecord) -> Forest:

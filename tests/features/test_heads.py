@@ -86,6 +86,19 @@ def test_a_small_memory_changes_nothing():
         torch.testing.assert_close(head.head(features), other.head(features), atol=1e-4, rtol=1e-4)
 
 
+def test_steps_may_stand_in_place_of_epochs():
+    features, labels = clouds()
+    train = masks(labels)[:1]
+    (by_epochs,) = trained(MiniBatchGrid(lrs=(0.01,), epochs=3, batch_size=16), features, labels, train)
+    assert by_epochs.iterations == 3 * math.ceil(int(train.sum()) / 16)
+    steps = by_epochs.iterations
+    (same,) = trained(MiniBatchGrid(lrs=(0.01,), epochs=1, steps=steps, batch_size=16), features, labels, train)
+    assert torch.equal(same.head(features), by_epochs.head(features))
+    (cut,) = trained(MiniBatchGrid(lrs=(0.01,), steps=steps - 1, batch_size=16), features, labels, train)
+    assert cut.iterations == steps - 1
+    assert not torch.equal(cut.head(features), by_epochs.head(features))
+
+
 def test_repeated_training_gives_the_same_bits(solver):
     features, labels = clouds()
     first, again = (trained(solver, features, labels, masks(labels)[:2]) for _ in range(2))

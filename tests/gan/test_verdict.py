@@ -174,11 +174,31 @@ def test_a_version_that_cannot_be_used_is_refused(
 ) -> None:
     other = write_version(tmp_path / "other", dict.fromkeys(("auk", "dodo"), 6), seen=seen)
     assert "has other classes" in refused(capsys, go(tmp_path / "out", str(other)))
+    few = write_version(tmp_path / "few", dict.fromkeys(CLASSES[:2], 6), seen=seen)
+    assert "the version lacks classes: got none of crane (1 in all)" in refused(
+        capsys, go(tmp_path / "full", str(few), by="full")
+    )
     section = ImageFolder(root=str(images))
     data = splits.build(section, section.table())
     leak = [*seen, data.image_ids[data.test[0].path]]
     leaking = write_version(tmp_path / "leaking", dict.fromkeys(CLASSES, 6), seen=leak)
     assert "was trained on images that are to judge" in refused(capsys, go(tmp_path / "out", str(leaking)))
+
+
+def test_classes_tell_what_the_filter_refused_and_heads_do_without_some_classes(
+    go: Go, seen: list[str], tmp_path: Path
+) -> None:
+    settings = {"filter": {"knows_its_train_images": True}}
+    path = write_version(tmp_path / "B", dict.fromkeys(CLASSES[:2], 6), seen=seen, refused=2, **settings)
+    rows = [json.loads(line) for line in (path / "manifest.jsonl").read_text().splitlines()]
+    reasons = iter(["filter: 0.2 for its class", "same as auk/00000.png"] * 2)
+    rows = [row | {"reason": None if row["kept"] else next(reasons)} for row in rows]
+    (path / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert go(tmp_path / "out", str(path)) == 0
+    classes = content(tmp_path / "out")["classes"]
+    assert [(row["asked"], row["kept"]) for row in classes] == [(8, 6), (8, 6), (None, 0)]
+    assert [row["passed"] for row in classes] == [pytest.approx(7 / 8), pytest.approx(7 / 8), None]
+    assert (classes[2]["fidelity"], classes[2]["diversity"]) == (None, None)
 
 
 def test_another_verdict_has_another_directory(
