@@ -21,7 +21,7 @@ LAYERS = {
     "gan.methods": 2.5, "gan.generator_folder": 2.5,
     "gan.version": 3, "gan.filtering": 3, "gan.generate": 3, "gan.recipe": 3,
     "gan.judged": 3, "gan.fidelity": 3, "gan.quality": 3,
-    "gan.arms": 3, "gan.learners": 3, "gan.experiment": 3,
+    "gan.arms": 3, "gan.learners": 3, "gan.experiment": 3, "gan.verdict_rows": 3,
     "gan.verdict": 4,
     "gan.commands": 5,
 }  # fmt: skip

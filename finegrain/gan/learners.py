@@ -32,7 +32,7 @@ from finegrain.tuning.gradual import Gradual
 
 logger = logging.getLogger(__name__)
 
-RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
+RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
 """Learning rates of heads, of which val chooses one for each arm: how far a head moves in a given number of steps."""
 EPOCHS, BATCH_SIZE = 20, 128
 """Of heads, over the real images: they give the steps of all arms."""
