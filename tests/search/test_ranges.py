@@ -99,6 +99,17 @@ def test_the_recipes_own_values_are_found_where_they_lie_in_the_space():
     assert own_values(recipe, read_space(recipe, [*words, "train.epochs=4..9"])) is None
 
 
+def test_an_argument_of_the_network_can_be_varied_whether_the_recipe_sets_it_or_not():
+    recipe = tiny_recipe.config()
+    space = read_space(recipe, ["model.args.dropout=0.1..0.5"])
+    assert space == {"model.args.dropout": FloatDistribution(0.1, 0.5)}
+    assert own_values(recipe, space) is None
+    recipe.model.args = {"dropout": 0.2}
+    assert own_values(recipe, space) == {"model.args.dropout": 0.2}
+    assert varied(recipe, {"model.args.dropout": 0.3}).model.args == {"dropout": 0.3}
+    assert recipe.model.args == {"dropout": 0.2}
+
+
 def test_a_range_in_words():
     space = read_space(tiny_recipe.config(), ["optim.lr=1e-5..1e-2", "augment.preset=none,weak", "train.epochs=1..3"])
     assert list(map(in_words, space.values())) == ["none, weak", "1e-05 to 0.01, log-uniform", "1 to 3, uniform"]
