@@ -1,0 +1,57 @@
+"""What the operators share: arrays, the two halves of a derivative, and the error that names shapes."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from finegrain.errors import FinegrainError, fault
+
+Array = NDArray[Any]
+Pullback = Callable[[Array], Array]
+"""From the gradient of a result to that of one input, computed only if that input asks for it.
+
+It may keep the axes along which the input was broadcast: `unbroadcast` sums over them afterwards, for all operators.
+"""
+Recorded = tuple[Array, tuple[Pullback, ...]]
+"""What an operator returns: its result, and one pull-back for each of its array arguments."""
+
+
+class ShapeError(FinegrainError, ValueError):
+    """Shapes that do not go together; the message names all of them."""
+
+
+def shape_error(what: str, *shapes: Sequence[int], expected: str, remedy: str) -> ShapeError:
+    """The error of an operation on arrays of these shapes."""
+    got = " and ".join(str(list(shape)) for shape in shapes)
+    return ShapeError(fault(f"{what} cannot take these shapes", got=got, expected=expected, remedy=remedy))
+
+
+def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
+    """Sum `gradient` over the axes along which an array of `shape` was broadcast."""
+    if gradient.shape == shape:
+        return gradient
+    added = gradient.ndim - len(shape)
+    stretched = (added + axis for axis, size in enumerate(shape) if size == 1)
+    summed: Array = gradient.sum(axis=(*range(added), *stretched), keepdims=True)
+    return summed.reshape(shape)
+
+
+def positive_axes(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+    """The axes that `dim` names, counted from the front; all of them for None."""
+    if dim is None:
+        return tuple(range(ndim))
+    named = (dim,) if isinstance(dim, int) else tuple(dim)
+    outside = [axis for axis in named if not -max(ndim, 1) <= axis < max(ndim, 1)]
+    if outside:
+        raise shape_error(f"dim={outside[0]}", (ndim,), expected="a number of dimensions above it", remedy="check dim")
+    return tuple(axis % ndim for axis in named) if ndim else ()
+
+
+def zeros_around(x: Array, padding: tuple[int, int], value: float = 0.0) -> Array:
+    """Images [B, C, H, W] with `padding` rows and columns of `value` on every side."""
+    high, wide = padding
+    if not high and not wide:
+        return x
+    return np.pad(x, ((0, 0), (0, 0), (high, high), (wide, wide)), constant_values=value)
