@@ -49,9 +49,12 @@ def positive_axes(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]
     return tuple(axis % ndim for axis in named) if ndim else ()
 
 
-def zeros_around(x: Array, padding: tuple[int, int], value: float = 0.0) -> Array:
-    """Images [B, C, H, W] with `padding` rows and columns of `value` on every side."""
+def batch_last(x: Array, padding: tuple[int, int], value: float = 0.0) -> Array:
+    """Images [B, C, H, W] with `padding` rows and columns of `value` on every side, in memory as [C, H, W, B]."""
     high, wide = padding
     if not high and not wide:
-        return x
-    return np.pad(x, ((0, 0), (0, 0), (high, high), (wide, wide)), constant_values=value)
+        return np.ascontiguousarray(x.transpose(1, 2, 3, 0)).transpose(3, 0, 1, 2)
+    rows, columns = x.shape[2:]
+    padded = np.full((x.shape[1], rows + 2 * high, columns + 2 * wide, len(x)), value, dtype=x.dtype)
+    padded[:, high : high + rows, wide : wide + columns] = x.transpose(1, 2, 3, 0)
+    return padded.transpose(3, 0, 1, 2)

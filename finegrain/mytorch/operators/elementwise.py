@@ -77,9 +77,9 @@ def relu(x: Array) -> Recorded:
 
 
 def sigmoid(x: Array) -> Recorded:
-    """1 / (1 + e^−x), of the exponential that cannot overflow."""
-    small = np.exp(-np.abs(x))
-    result = np.where(x >= 0, np.ones_like(small), small) / (1 + small)
+    """1 / (1 + e^−x); where the exponential overflows, the result is 0."""
+    with np.errstate(over="ignore"):
+        result = 1 / (1 + np.exp(-x))
     return result, (lambda g: g * result * (1 - result),)
 
 

@@ -6,7 +6,7 @@ from functools import reduce
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from finegrain.mytorch.array import Array, Recorded, shape_error, zeros_around
+from finegrain.mytorch.array import Array, Recorded, batch_last, shape_error
 
 Pair = tuple[int, int]
 
@@ -14,8 +14,9 @@ Pair = tuple[int, int]
 def conv2d(x: Array, weight: Array, bias: Array | None = None, *, stride: Pair, padding: Pair) -> Recorded:
     """Cross-correlation, as one matrix product of the kernels with all windows side by side.
 
-    The windows are a strided view, copied once into [C·KH·KW, B·H'·W'] so that rows of pixels stay together. The
-    gradient of the images is the transposed product, its KH·KW parts added where they came from.
+    The windows are a strided view, copied once into [C·KH·KW, H'·W'·B]: with the batch last in memory, a row of a
+    window's places is one piece. The gradient of the images is the transposed product, its KH·KW parts added where
+    they came from.
 
     Args:
         x: Images [B, C, H, W].
@@ -25,35 +26,35 @@ def conv2d(x: Array, weight: Array, bias: Array | None = None, *, stride: Pair, 
         padding: Rows and columns of zeros on each side.
 
     Returns:
-        [B, O, H', W'], kept in memory as [O, B, H', W'].
+        [B, O, H', W'], kept in memory as [O, H', W', B], which all operators then keep to.
     """
     if x.ndim != 4 or weight.ndim != 4 or x.shape[1] != weight.shape[1]:
         expected = "images [B, C, H, W] and kernels [O, C, KH, KW] of as many channels C"
         raise shape_error("conv2d", x.shape, weight.shape, expected=expected, remedy="check the channels")
-    padded, size = zeros_around(x, padding), (weight.shape[2], weight.shape[3])
+    padded, size = batch_last(x, padding), (weight.shape[2], weight.shape[3])
     high, wide = _steps("conv2d", padded, size, stride)
     windows = sliding_window_view(padded, size, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
-    columns = windows.transpose(1, 4, 5, 0, 2, 3).reshape(weight[0].size, -1)
+    columns = windows.transpose(1, 4, 5, 2, 3, 0).reshape(weight[0].size, -1)
     matrix = weight.reshape(len(weight), -1)
     product = matrix @ columns
     if bias is not None:
         product += bias[:, None]
 
     def flat(g: Array) -> Array:
-        return g.transpose(1, 0, 2, 3).reshape(len(weight), -1)
+        return g.transpose(1, 2, 3, 0).reshape(len(weight), -1)
 
     def to_images(g: Array) -> Array:
-        parts = (matrix.T @ flat(g)).reshape(x.shape[1], size[0] * size[1], len(x), high, wide)
-        gradient = np.zeros((x.shape[1], len(x), *padded.shape[2:]), dtype=g.dtype)
+        parts = (matrix.T @ flat(g)).reshape(x.shape[1], size[0] * size[1], high, wide, len(x))
+        gradient = np.zeros_like(padded, dtype=g.dtype)
         for number, place in enumerate(_places(gradient, size, stride)):
-            place += parts[:, number]
-        return _crop(gradient, padding).transpose(1, 0, 2, 3)
+            place += parts[:, number].transpose(3, 0, 1, 2)
+        return _crop(gradient, padding)
 
     def to_kernels(g: Array) -> Array:
         gradient: Array = flat(g) @ columns.T
         return gradient.reshape(weight.shape)
 
-    result = product.reshape(len(weight), len(x), high, wide).transpose(1, 0, 2, 3)
+    result = product.reshape(len(weight), high, wide, len(x)).transpose(3, 0, 1, 2)
     pulls = (to_images, to_kernels, lambda g: g.sum(axis=(0, 2, 3)))
     return result, pulls[: 2 if bias is None else 3]
 
@@ -93,7 +94,7 @@ def _padded(name: str, x: Array, size: Pair, stride: Pair, padding: Pair, value:
     if x.ndim != 4 or any(2 * around > side for around, side in zip(padding, size, strict=True)):
         expected = "images [B, C, H, W] and padding of at most half the window"
         raise shape_error(name, x.shape, size, expected=expected, remedy="view the images, or pad less")
-    padded = zeros_around(x, padding, value)
+    padded = batch_last(x, padding, value)
     _steps(name, padded, size, stride)
     return padded
 
