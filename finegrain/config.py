@@ -158,12 +158,13 @@ def read_dump(source: str) -> dict[str, Any]:
 
 
 def flatten(recipe: Any, prefix: str = "") -> dict[str, Any]:
-    """Every leaf field by its dotted key, in order of definition."""
+    """Every leaf field by its dotted key, in order of definition; of a dict, every entry."""
     leaves: dict[str, Any] = {}
     for field in dataclasses.fields(recipe):
         value = getattr(recipe, field.name)
         key = f"{prefix}{field.name}"
-        leaves.update(flatten(value, f"{key}.") if dataclasses.is_dataclass(value) else {key: value})
+        named = {f"{key}.{name}": entry for name, entry in value.items()} if isinstance(value, dict) else {key: value}
+        leaves.update(flatten(value, f"{key}.") if dataclasses.is_dataclass(value) else named)
     return leaves
 
 
@@ -191,6 +192,9 @@ def _assign(recipe: Any, word: str, others: Sequence[str]) -> None:
             raise ConfigError(_unknown_key(recipe, key, others))
         hint = get_type_hints(type(section), include_extras=True)[part]
         value = getattr(section, part)
+        if isinstance(value, dict) and depth == len(parts) - 2:
+            setattr(section, part, value | {parts[-1]: _literal(text)})
+            return
         last = depth == len(parts) - 1
         if dataclasses.is_dataclass(value) != (not last):
             raise ConfigError(_unknown_key(recipe, key, others))
@@ -233,6 +237,11 @@ def parse(text: str, hint: Any) -> Any:
         if len(kinds) != len(words):
             raise ValueError(text)
         return origin(parse(word, kind) for word, kind in zip(words, kinds, strict=True))
+    if origin is dict:
+        value = _literal(text)
+        if not matches(value, hint):
+            raise ValueError(text)
+        return value
     if hint is bool:
         if text.lower() not in ("true", "false"):
             raise ValueError(text)
@@ -257,6 +266,8 @@ def describe(hint: Any) -> str:
             one = describe(arguments[0])
             return "some" + one.removeprefix("one") if get_origin(arguments[0]) is Literal else f"{one}, {one}, ..."
         return ", ".join(describe(option) for option in arguments)
+    if origin is dict:
+        return "values by name"
     named = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     return named.get(hint, getattr(hint, "__name__", str(hint)))
 
@@ -277,6 +288,8 @@ def matches(value: Any, hint: Any) -> bool:
         open_ended = origin is list or arguments[-1] is Ellipsis
         kinds = [arguments[0]] * len(value) if open_ended else list(arguments)
         return len(kinds) == len(value) and all(matches(v, kind) for v, kind in zip(value, kinds, strict=True))
+    if origin is dict:
+        return isinstance(value, dict) and all(isinstance(key, str) for key in value)
     if hint is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     if hint is int:
@@ -318,6 +331,16 @@ def _source(value: Any, depth: int) -> str:
 
 def _bare(hint: Any) -> Any:
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _literal(text: str) -> Any:
+    """`text` as the value it spells in Python, `true` and `none` included; else as it is."""
+    if text.lower() in ("true", "false", "none"):
+        return {"true": True, "false": False}.get(text.lower())
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return text
 
 
 def _unknown_key(recipe: Any, key: str, others: Sequence[str]) -> str:

@@ -57,6 +57,47 @@ def test_override_parses_by_the_field_type():
     assert changed("data.depth=4", "data.root=a=b").data == FolderData(depth=4, root="a=b")
 
 
+@dataclass(kw_only=True, slots=True)
+class Model:
+    args: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True, slots=True)
+class Zoo:
+    model: Model = field(default_factory=lambda: Model(args={"depth": 4}))
+
+
+@pytest.mark.parametrize(
+    ("word", "args"),
+    [
+        ("model.args.width=16", {"depth": 4, "width": 16}),
+        ("model.args.depth=none", {"depth": None}),
+        ("model.args.widths=16,32", {"depth": 4, "widths": (16, 32)}),
+        ("model.args.norm=true", {"depth": 4, "norm": True}),
+        ("model.args.act=relu", {"depth": 4, "act": "relu"}),
+        ("model.args.act=((((", {"depth": 4, "act": "(((("}),
+        ("model.args={'rate': 0.5}", {"rate": 0.5}),
+        ("model.args={}", {}),
+    ],
+)
+def test_arguments_by_name_take_values_as_python_spells_them(word: str, args: dict[str, Any], tmp_path: Path):
+    zoo = Zoo()
+    config.override(zoo, [word])
+    config.check(zoo)
+    assert zoo.model.args == args
+    assert config.flatten(zoo) == {f"model.args.{name}": value for name, value in args.items()}
+    (tmp_path / "written.py").write_text(config.dump(zoo))
+    assert config.load(tmp_path / "written.py").model == zoo.model
+
+
+@pytest.mark.parametrize("word", ["model.args=relu", "model.args=3", "model.args={1: 2}", "model.args.a.b=1"])
+def test_arguments_are_by_name(word: str):
+    with pytest.raises(ConfigError, match="expected values by name|unknown config key"):
+        config.override(Zoo(), [word])
+    with pytest.raises(ConfigError, match="expected values by name"):
+        config.check(Zoo(model=Model(args={1: 2})))
+
+
 @pytest.mark.parametrize(
     ("word", "part"),
     [

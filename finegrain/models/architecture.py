@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from finegrain.errors import WeightsError, fault
 from finegrain.models.hub import HubLibrary
 from finegrain.models.library import Library
+from finegrain.models.scratch_library import ScratchLibrary
 from finegrain.models.timm_library import TimmLibrary
 from finegrain.models.torchvision_library import TorchvisionLibrary
 
-_LIBRARIES: tuple[Library, ...] = (TorchvisionLibrary(), TimmLibrary())
+_LIBRARIES: tuple[Library, ...] = (TorchvisionLibrary(), TimmLibrary(), ScratchLibrary())
 # Bare names of these families mean torchvision, although timm has a `resnet50` too: they are the names
-# that the literature's figures go by. Every other bare name means timm first.
+# that the literature's figures go by. Every other bare name means timm first, and the project's own network last.
 _TORCHVISION_FAMILIES = ("resnet", "resnext", "wide_resnet", "vit_")
 
 
@@ -27,7 +28,7 @@ class Architecture:
 
 
 def find_architecture(name: str, *, trust: bool = False) -> Architecture:
-    """The architecture that `name` means: `torchvision/resnet50`, `timm/resnet50`, a bare name, or one of torch.hub.
+    """The architecture that `name` means: `torchvision/resnet50`, `scratch/resnet50`, a bare name, or one of torch.hub.
 
     Args:
         name: A torch.hub name has the form `hub/OWNER/REPO@COMMIT:ENTRY`.
@@ -43,14 +44,15 @@ def find_architecture(name: str, *, trust: bool = False) -> Architecture:
     libraries = {library.name: library for library in _LIBRARIES}
     if not separator:
         bare = name
-        order = _LIBRARIES if name.startswith(_TORCHVISION_FAMILIES) else _LIBRARIES[::-1]
-        for library in order:
+        torchvision, timm, scratch = _LIBRARIES
+        order = (torchvision, timm) if name.startswith(_TORCHVISION_FAMILIES) else (timm, torchvision)
+        for library in (*order, scratch):
             if name in library.names():
                 return Architecture(library=library, name=name)
     elif prefix in libraries and bare in libraries[prefix].names():
         return Architecture(library=libraries[prefix], name=bare)
     raise WeightsError(
-        fault("unknown model name", got=name, expected="a classifier of torchvision or timm", remedy=_hint(bare))
+        fault("unknown model name", got=name, expected="one of torchvision, timm or scratch", remedy=_hint(bare))
     )
 
 
@@ -63,4 +65,4 @@ def _hint(name: str) -> str:
         return f"write the part after the dot as weights: model.name={base} model.weights={tag}"
     close = difflib.get_close_matches(name, sorted(set(known.values())), n=3, cutoff=0.5)
     nearest = [full for bare in close for full, its_bare in known.items() if its_bare == bare]
-    return f"did you mean {', '.join(nearest)}?" if nearest else "write torchvision/NAME or timm/NAME"
+    return f"did you mean {', '.join(nearest)}?" if nearest else "write torchvision/NAME or timm/NAME, or scratch/NAME"

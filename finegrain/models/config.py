@@ -1,8 +1,8 @@
 """The `model` section: which network, with which pretrained weights, for images of which size."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import nn
@@ -16,22 +16,24 @@ from finegrain.models.classifier import Classifier
 from finegrain.models.library import Regularisation
 from finegrain.models.recompute import recompute_blocks
 from finegrain.models.tensors import SUFFIXES
-from finegrain.models.weights import WeightsFolder, folder_at, load_file, load_network, load_tag
+from finegrain.models.weights import RESERVED_ARGS, WeightsFolder, folder_at, load_file, load_network, load_tag
 from finegrain.storage import locate
 
 
 @dataclass(kw_only=True, slots=True)
 class ModelConfig:
-    """A classifier of torchvision or timm, its head replaced for the dataset's classes."""
+    """A classifier of torchvision, of timm or of the project's own zoo, its head replaced for the dataset's classes."""
 
     name: str = ""
-    """`torchvision/resnet50`, `timm/resnet50`, or bare (ResNets, ViT-B/L/H are torchvision's); empty: the folder's."""
+    """`torchvision/resnet50`, `scratch/resnet50`, or bare (ResNets, ViT-B are torchvision's); empty: the folder's."""
     weights: str | None = None
     """A tag (`IMAGENET1K_V2`, `DEFAULT`), a file, a folder in timm's hub layout or an adapter's; none: random."""
     image_size: Count | None = None
     """Side of the network's input in pixels; none: what the weights were trained on."""
     crop_fraction: Annotated[float, Range(above=0, most=1)] | None = None
     """Side of evaluation's central crop over the resized short side; none: the weights' own; 1 sees whole squares."""
+    args: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of the architecture, e.g. `{"channels": (16, 32)}`; in words `model.args.channels=16,32`."""
     dropout: Probability = 0.0
     """Rate on the features before the head."""
     attention_dropout: Probability = 0.0
@@ -44,11 +46,15 @@ class ModelConfig:
     """Allow the code of a torch.hub repository, `hub/OWNER/REPO@COMMIT:ENTRY`, to run."""
 
     def faults(self) -> list[str]:
-        """A network must be named, here or by a folder."""
-        if self.name or self.weights:
-            return []
-        expected = "an architecture such as resnet50"
-        return [fault("model.name is missing", got=self.name, expected=expected, remedy="set model.name")]
+        """A network must be named, here or by a folder, and its arguments say nothing that is said elsewhere."""
+        faults = []
+        if not (self.name or self.weights):
+            expected = "an architecture such as resnet50"
+            faults.append(fault("model.name is missing", got=self.name, expected=expected, remedy="set model.name"))
+        if reserved := [name for name in self.args if name in (*RESERVED_ARGS, "image_size", "img_size")]:
+            what, remedy = "model.args sets what it may not", "set model.weights or model.image_size instead"
+            faults.append(fault(what, got=", ".join(reserved), expected="arguments of shape", remedy=remedy))
+        return faults
 
     def build(self, *, num_classes: int, train_size: int | None = None) -> Classifier:
         """The classifier with the weights loaded and a new head where needed.
@@ -76,7 +82,7 @@ class ModelConfig:
             architecture,
             num_classes=num_classes,
             preprocessing=preprocessing_of(cfg, image_size=self.image_size, crop_fraction=self.crop_fraction),
-            model_args=folder.model_args if folder else None,
+            model_args={**(folder.model_args if folder else {}), **self.args},
             dropout=self.dropout,
             regularisation=Regularisation(attention_dropout=self.attention_dropout, drop_path_rate=self.drop_path_rate),
             train_size=train_size,

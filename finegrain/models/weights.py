@@ -22,8 +22,15 @@ from finegrain.storage import atomic_write
 CONFIG_NAME = "config.json"
 TENSORS_NAME = "model.safetensors"
 ADAPTER_TENSORS_NAME = "adapter_model.safetensors"
-# What a folder's model_args may not set: where to read weights from, and what is stated elsewhere.
-_RESERVED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir", "num_classes")
+RESERVED_ARGS = (
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "checkpoint_path",
+    "cache_dir",
+    "num_classes",
+)
+"""What arguments of a network may not set: where to read weights from, and what is stated elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -246,7 +253,7 @@ def read_folder(folder: Path) -> WeightsFolder:
         raise WeightsError(
             fault(f"{path} does not describe weights", got=reason, expected=expected, remedy="check the folder")
         ) from error
-    reserved = [key for key in _RESERVED if key in content.model_args]
+    reserved = [key for key in RESERVED_ARGS if key in content.model_args]
     if reserved:
         remedy = "remove them from config.json"
         raise WeightsError(

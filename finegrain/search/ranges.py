@@ -109,7 +109,7 @@ def _allowed(recipe: Recipe, key: str, text: str) -> object:
 
 
 def _own(recipe: Recipe, key: str, allowed: Distribution) -> object:
-    value = config.flatten(recipe)[key]
+    value = config.flatten(recipe).get(key)  # an argument of a network that the recipe does not set has none
     if isinstance(allowed, CategoricalDistribution):
         return next((word for word in allowed.choices if _read(recipe, key, str(word)) == value), None)
     return value if _is_number(value) and allowed.low <= value <= allowed.high else None
