@@ -57,8 +57,8 @@ class _Computed(torch.autograd.Function):
 
 
 def _array(tensor: Tensor) -> Any:
-    """Its memory where NumPy can have it."""
-    plain = tensor.detach().cpu()
+    """Its memory where NumPy can have it; zeros where there is none, as shapes alone are asked for then."""
+    plain = torch.zeros_like(tensor, device="cpu") if tensor.is_meta else tensor.detach().cpu()
     return (plain if plain.dtype in (torch.float32, torch.float64) else plain.float()).numpy()
 
 
