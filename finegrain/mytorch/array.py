@@ -38,15 +38,15 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     return summed.reshape(shape)
 
 
-def positive_axes(dim: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
-    """The axes that `dim` names, counted from the front; all of them for None."""
-    if dim is None:
-        return tuple(range(ndim))
-    named = (dim,) if isinstance(dim, int) else tuple(dim)
-    outside = [axis for axis in named if not -max(ndim, 1) <= axis < max(ndim, 1)]
-    if outside:
-        raise shape_error(f"dim={outside[0]}", (ndim,), expected="a number of dimensions above it", remedy="check dim")
-    return tuple(axis % ndim for axis in named) if ndim else ()
+def positive_axes(dim: int | Sequence[int] | None, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes of `shape` that `dim` names, counted from the front; all of them for None."""
+    ndim = len(shape)
+    named = range(ndim) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    for axis in named:
+        if not -ndim <= axis < ndim:
+            got, expected = f"{axis} of {list(shape)}", f"-{ndim} to {ndim - 1}"
+            raise ShapeError(fault("no such axis", got=got, expected=expected, remedy="check dim"))
+    return tuple(axis % ndim for axis in named)
 
 
 def batch_last(x: Array, padding: tuple[int, int], value: float = 0.0) -> Array:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, NoReturn, Self, TypeAlias
 import numpy as np
 
 from finegrain.errors import fault
-from finegrain.mytorch.array import Array, Pullback, Recorded, shape_error, unbroadcast
+from finegrain.mytorch.array import Array, Pullback, Recorded, positive_axes, shape_error, unbroadcast
 from finegrain.mytorch.grad_mode import is_grad_enabled
 from finegrain.mytorch.operators import elementwise, layout, linear, normalization, reduction
 from finegrain.mytorch.operators.reduction import Dim
@@ -269,8 +269,9 @@ class Tensor:
 
     def transpose(self, dim0: int, dim1: int) -> "Tensor":
         """Two axes exchanged."""
+        first, second = positive_axes((dim0, dim1), self.shape)
         dims = list(range(self.ndim))
-        dims[dim0], dims[dim1] = dims[dim1], dims[dim0]
+        dims[first], dims[second] = second, first
         return self.permute(*dims)
 
     @property

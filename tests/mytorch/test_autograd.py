@@ -163,7 +163,9 @@ SHAPES = [
     (lambda: zeros(3) @ zeros(), "[3] and []"),
     (lambda: zeros(2, 3).view(4, -1), "[2, 3] and [4, -1]"),
     (lambda: zeros(2, 3).permute(0, 0), "[2, 3] and [0, 0]"),
-    (lambda: zeros(2, 3).sum(dim=2), "dim=2 cannot take these shapes: got [2]"),
+    (lambda: zeros(2, 3).sum(dim=2), "no such axis: got 2 of [2, 3]; expected -2 to 1"),
+    (lambda: zeros(2, 3).transpose(0, -3), "got -3 of [2, 3]"),
+    (lambda: zeros().softmax(0), "got 0 of []"),
     (lambda: F.linear(zeros(2, 3), zeros(4, 5)), "[2, 3] and [4, 5]"),
     (lambda: F.conv2d(zeros(1, 3, 8, 8), zeros(4, 1, 3, 3)), "[1, 3, 8, 8] and [4, 1, 3, 3]"),
     (lambda: F.conv2d(zeros(1, 1, 2, 8), zeros(4, 1, 5, 5), padding=1), "[1, 1, 4, 10] and [5, 5]"),
@@ -184,6 +186,20 @@ def test_shapes_that_do_not_fit_are_named(call, named):
         call()
     assert named in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: F.max_pool2d(zeros(1, 1, 4, 4), 2, stride=0), "no such stride: got 0; expected 1 or more"),
+        (lambda: F.avg_pool2d(zeros(1, 1, 4, 4), (2, 0)), r"no such kernel_size: got \(2, 0\)"),
+        (lambda: F.conv2d(zeros(1, 1, 4, 4), zeros(1, 1, 2, 2), padding=-1), "no such padding: got -1; expected 0"),
+        (lambda: F.dropout(zeros(2), 1.5), "no probability: got 1.5"),
+    ],
+)
+def test_numbers_out_of_range_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 def test_what_else_is_refused():

@@ -25,19 +25,19 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Size = 1, padding: Size = 0) -> Tensor:
     """Cross-correlation of images [B, C, H, W] with kernels [O, C, KH, KW], plus bias [O]."""
     inputs = (x, weight) if bias is None else (x, weight, bias)
-    return apply(window.conv2d, *inputs, stride=_pair(stride), padding=_pair(padding))
+    return apply(window.conv2d, *inputs, **_steps(stride, padding))
 
 
 def max_pool2d(x: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Tensor:
     """The largest in each window."""
-    size = _pair(kernel_size)
-    return apply(window.max_pool2d, x, size=size, stride=_pair(stride or size), padding=_pair(padding))
+    size = _pair("kernel_size", kernel_size)
+    return apply(window.max_pool2d, x, size=size, **_steps(size if stride is None else stride, padding))
 
 
 def avg_pool2d(x: Tensor, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> Tensor:
     """The mean of each window."""
-    size = _pair(kernel_size)
-    return apply(window.avg_pool2d, x, size=size, stride=_pair(stride or size), padding=_pair(padding))
+    size = _pair("kernel_size", kernel_size)
+    return apply(window.avg_pool2d, x, size=size, **_steps(size if stride is None else stride, padding))
 
 
 def relu(x: Tensor) -> Tensor:
@@ -67,10 +67,12 @@ def log_softmax(x: Tensor, dim: int) -> Tensor:
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """In training zero each number with probability `p`, and divide the others by 1 − p."""
+    if not 0 <= p <= 1:
+        raise ValueError(fault("no probability", got=p, expected="0 to 1", remedy="check p"))
     if not training or p == 0:
         return x
     kept = generator().random(x.shape, dtype=np.float32) >= p
-    return x * Tensor((kept / max(1 - p, 1e-12)).astype(x.dtype))
+    return x * Tensor(kept.astype(x.dtype) / (1 - p if p < 1 else 1))
 
 
 def batch_norm(
@@ -119,5 +121,14 @@ def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     return apply(normalization.cross_entropy, logits, target=target.array)
 
 
-def _pair(size: Size) -> tuple[int, int]:
-    return size if isinstance(size, tuple) else (size, size)
+def _steps(stride: Size, padding: Size) -> dict[str, tuple[int, int]]:
+    return {"stride": _pair("stride", stride), "padding": _pair("padding", padding)}
+
+
+def _pair(name: str, size: Size) -> tuple[int, int]:
+    """Down and right."""
+    high, wide = size if isinstance(size, tuple) else (size, size)
+    least = 0 if name == "padding" else 1
+    if min(high, wide) < least:
+        raise ValueError(fault(f"no such {name}", got=size, expected=f"{least} or more", remedy="check the arguments"))
+    return high, wide

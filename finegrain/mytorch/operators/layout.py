@@ -19,7 +19,7 @@ def view(x: Array, *, shape: tuple[int, ...]) -> Recorded:
 
 def permute(x: Array, *, dims: tuple[int, ...]) -> Recorded:
     """The axes in another order."""
-    axes = positive_axes(dims, x.ndim)
+    axes = positive_axes(dims, x.shape)
     if sorted(axes) != list(range(x.ndim)):
         expected = "each axis once"
         raise shape_error("permute", x.shape, dims, expected=expected, remedy="name all axes of the first")

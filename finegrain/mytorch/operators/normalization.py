@@ -8,14 +8,14 @@ from finegrain.mytorch.array import Array, Recorded, positive_axes, shape_error
 
 def softmax(x: Array, *, dim: int) -> Recorded:
     """e^x by its sum along one axis, of x less its largest, so that nothing overflows."""
-    (axis,) = positive_axes(dim, x.ndim)
+    (axis,) = positive_axes(dim, x.shape)
     result = np.exp(_log_softmax(x, axis))
     return result, (lambda g: result * (g - (g * result).sum(axis=axis, keepdims=True)),)
 
 
 def log_softmax(x: Array, *, dim: int) -> Recorded:
     """The logarithm of `softmax`, finite where that is rounded to 0."""
-    (axis,) = positive_axes(dim, x.ndim)
+    (axis,) = positive_axes(dim, x.shape)
     result = _log_softmax(x, axis)
     return result, (lambda g: g - np.exp(result) * g.sum(axis=axis, keepdims=True),)
 

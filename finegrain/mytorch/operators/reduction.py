@@ -11,13 +11,13 @@ Dim = int | Sequence[int] | None
 
 def reduce_sum(x: Array, *, dim: Dim = None, keepdim: bool = False) -> Recorded:
     """The sum along the axes `dim`."""
-    axes = positive_axes(dim, x.ndim)
+    axes = positive_axes(dim, x.shape)
     return x.sum(axis=axes, keepdims=keepdim), (lambda g: _spread(g, x, axes, keepdim),)
 
 
 def reduce_mean(x: Array, *, dim: Dim = None, keepdim: bool = False) -> Recorded:
     """The mean along the axes `dim`."""
-    axes = positive_axes(dim, x.ndim)
+    axes = positive_axes(dim, x.shape)
     count = int(np.prod([x.shape[axis] for axis in axes], dtype=int))
     return x.mean(axis=axes, keepdims=keepdim), (lambda g: _spread(g / count, x, axes, keepdim),)
 
@@ -31,7 +31,7 @@ def reduce_max(x: Array) -> Recorded:
 
 def max_along(x: Array, *, dim: int, keepdim: bool = False) -> tuple[Recorded, Array]:
     """The largest along one axis, and where it stands: the first of equals, which gets the gradient."""
-    (axis,) = positive_axes(dim, x.ndim)
+    (axis,) = positive_axes(dim, x.shape)
     indices = np.expand_dims(x.argmax(axis=axis), axis)
     values = np.take_along_axis(x, indices, axis)
 
