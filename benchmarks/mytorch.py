@@ -8,8 +8,8 @@
   pixel, with all images too.
 - lenet: a training step, with SGD, of LeNet on 28×28 images that are in memory.
 
-Each side lives in a process of its own with one thread, and they take turns; a ratio is the median over rounds of
-what was measured in the same round, by CPU seconds. Above 1: the engine is faster.
+Each side lives in a process of its own, with one thread and the allocator's settings of a run, and they take turns; a
+ratio is the median over rounds of what was measured in the same round, by CPU seconds. Above 1: the engine is faster.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from side import Cost, Meter, Side
 from threadpoolctl import threadpool_limits
 
 from finegrain.mytorch.networks import lenet
+from finegrain.runtime import RuntimeConfig
 
 GOAL = 20.0
 LAYERS = {"conv1": ((1, 28, 28), (6, 1, 5, 5), 2), "conv2": ((6, 14, 14), (16, 6, 5, 5), 0)}
@@ -38,7 +39,7 @@ class Layer:
     """Images, kernels and the gradient of the result, the same for all sides."""
 
     def __init__(self, *, layer: str, batch_size: int, repeats: int) -> None:
-        threadpool_limits(1)
+        prepare()
         random = np.random.default_rng(0)
         images, kernels, self.padding = LAYERS[layer]
         sides = (side + 2 * self.padding - kernels[-1] + 1 for side in images[1:])
@@ -93,7 +94,7 @@ class Training:
     """Steps of LeNet."""
 
     def __init__(self, *, library: str, batch_size: int, repeats: int) -> None:
-        threadpool_limits(1)
+        prepare()
         self._lib, random = import_module(library), np.random.default_rng(0)
         self._images = self._lib.from_numpy(random.normal(size=(batch_size, 1, 28, 28)).astype(np.float32))
         self._labels = self._lib.from_numpy(random.integers(0, 10, batch_size))
@@ -109,6 +110,12 @@ class Training:
             self._loss(self._model(self._images), self._labels).backward()
             self._optimizer.step()
         return meter.read(self._repeats * len(self._labels))
+
+
+def prepare() -> None:
+    """One thread and a run's allocator, for all sides: glibc else returns the windows to the kernel in every step."""
+    threadpool_limits(1)
+    RuntimeConfig(device="cpu", threads=1, compile="never").build()
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -43,9 +43,10 @@ def test_an_optimiser_wants_parameters_and_settings_that_are_not_negative():
 
 
 def losses(lib, build, arguments, optimizer):
-    """Of every step; all libraries start from the same weights and see the same batches."""
+    """Of every step: the same start, and the same batches of classes that can be learned."""
     random = np.random.default_rng(0)
-    images, labels = random.normal(size=(STEPS, BATCH, 1, 28, 28)), random.integers(0, 10, (STEPS, BATCH))
+    labels, classes = random.integers(0, 10, (STEPS, BATCH)), random.normal(size=(10, 1, 28, 28))
+    images = classes[labels] + random.normal(size=(STEPS, BATCH, 1, 28, 28))
     mytorch.manual_seed(3)
     start = build(mytorch.nn, **arguments).double().state_dict()
     model = build(lib.nn, **arguments).double()
@@ -65,20 +66,20 @@ def losses(lib, build, arguments, optimizer):
 
 
 @pytest.mark.parametrize(
-    ("build", "arguments", "optimizer"),
+    ("build", "arguments", "optimizer", "left"),
     [
-        (lenet, {}, ("SGD", {"lr": 0.1, "momentum": 0.9})),
-        (lenet, {"activation": "ReLU", "batch_norm": True}, OPTIMIZERS[1]),
-        (lenet, {"activation": "Tanh"}, ("Adam", {"lr": 1e-3})),
-        (fcn, {}, ("Adam", {"lr": 1e-3})),
+        (lenet, {}, ("Adam", {"lr": 0.01}), 0.95),
+        (lenet, {"activation": "ReLU", "batch_norm": True}, OPTIMIZERS[1], 0.5),
+        (lenet, {"activation": "Tanh"}, ("SGD", {"lr": 0.1}), 0.5),
+        (fcn, {}, ("SGD", {"lr": 0.1, "momentum": 0.5}), 0.5),
     ],
-    ids=["lenet", "lenet with batch norm", "lenet by adam", "fcn"],
+    ids=["lenet with sigmoids", "lenet with relus", "lenet with tanh", "fcn"],
 )
-def test_a_hundred_steps_follow_torch(build, arguments, optimizer):
+def test_a_hundred_steps_follow_torch(build, arguments, optimizer, left):
     ours, our_state = losses(mytorch, build, arguments, optimizer)
     theirs, their_state = losses(torch, build, arguments, optimizer)
     assert len(ours) == STEPS
-    assert len(set(ours)) == STEPS
+    assert np.mean(ours[-5:]) < left * ours[0]
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
     for name, value in their_state.items():
         np.testing.assert_allclose(our_state[name], value, rtol=0, atol=1e-6)
