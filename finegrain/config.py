@@ -163,14 +163,17 @@ def flatten(recipe: Any, prefix: str = "") -> dict[str, Any]:
     for field in dataclasses.fields(recipe):
         value = getattr(recipe, field.name)
         key = f"{prefix}{field.name}"
-        named = {f"{key}.{name}": entry for name, entry in value.items()} if isinstance(value, dict) else {key: value}
-        leaves.update(flatten(value, f"{key}.") if dataclasses.is_dataclass(value) else named)
+        leaves.update(flatten(value, f"{key}.") if dataclasses.is_dataclass(value) else _entries(key, value))
     return leaves
+
+
+def _entries(key: str, value: Any) -> dict[str, Any]:
+    return {f"{key}.{name}": entry for name, entry in value.items()} if isinstance(value, dict) else {key: value}
 
 
 def _read_leaves(node: ast.expr, key: str) -> Iterator[tuple[str, Any]]:
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-        yield key, ast.literal_eval(node)
+        yield from _entries(key, ast.literal_eval(node)).items()
         return
     if node.args or not all(keyword.arg for keyword in node.keywords):
         raise ValueError(f"{ast.unparse(node)} is no section")
@@ -237,10 +240,7 @@ def parse(text: str, hint: Any) -> Any:
         if len(kinds) != len(words):
             raise ValueError(text)
         return origin(parse(word, kind) for word, kind in zip(words, kinds, strict=True))
-    if origin is dict:
-        value = _literal(text)
-        if not matches(value, hint):
-            raise ValueError(text)
+    if origin is dict and matches(value := _literal(text), hint):
         return value
     if hint is bool:
         if text.lower() not in ("true", "false"):

@@ -15,6 +15,7 @@ from finegrain.features.cache import FeatureCache
 from finegrain.metrics.classification import evaluate_predictions
 from finegrain.metrics.confidence import Promises, judge_confidence
 from finegrain.models.classifier import Classifier
+from finegrain.models.first_layer import first_kernels
 from finegrain.models.weights import load_folder
 from finegrain.report.record import Parameters, SplitRecord
 from finegrain.report.report import Report
@@ -124,6 +125,7 @@ def judge(
         kept_epoch=course.kept_epoch,
         val_chose=course.identity["train.monitor"] != "last",
         errors=errors,
+        kernels=None if (kernels := first_kernels(model)) is None else kernels.numpy(),
         recipe_source=(directory.path / "config.py").read_text(encoding="utf-8", errors="surrogateescape"),
         seconds=seconds,
         peak_memory_bytes=runtime.peak_memory_bytes(),

@@ -2,7 +2,8 @@
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pytest
 import tiny_recipe
@@ -92,7 +93,7 @@ def test_arguments_by_name_take_values_as_python_spells_them(word: str, args: di
 
 @pytest.mark.parametrize("word", ["model.args=relu", "model.args=3", "model.args={1: 2}", "model.args.a.b=1"])
 def test_arguments_are_by_name(word: str):
-    with pytest.raises(ConfigError, match="expected values by name|unknown config key"):
+    with pytest.raises(ConfigError, match=r"expected values by name|unknown config key"):
         config.override(Zoo(), [word])
     with pytest.raises(ConfigError, match="expected values by name"):
         config.check(Zoo(model=Model(args={1: 2})))

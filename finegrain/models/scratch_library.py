@@ -38,7 +38,7 @@ class _Network:
 
     def hints(self) -> dict[str, Any]:
         """The types of the arguments that it takes beside these."""
-        function = self.build.__init__ if isinstance(self.build, type) else self.build
+        function = vars(self.build)["__init__"] if isinstance(self.build, type) else self.build
         given = ("return", "num_classes", "depth") if "depth" in self.fixed else ("return", "num_classes")
         hints = get_type_hints(function, include_extras=True)
         return {name: hint for name, hint in hints.items() if name not in given}

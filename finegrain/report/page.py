@@ -13,6 +13,7 @@ from finegrain.report.confidence_words import promises
 from finegrain.report.confusion import matrix
 from finegrain.report.escape import one_line
 from finegrain.report.feature_map import MAP_FRAME, feature_map
+from finegrain.report.kernels import MOST_KERNELS, kernels_png
 from finegrain.report.record import Likeness, Record, Shown
 from finegrain.report.templates import one_line_pairs, render
 
@@ -65,6 +66,8 @@ def _content(record: Record) -> dict[str, Any]:
         "stamps": len(record.errors.stamps),
         "feature_map": feature_map(record),
         "map_frame": MAP_FRAME,
+        "kernels": None if record.kernels is None else _data_uri(kernels_png(record.kernels), "png"),
+        "kernels_shown": MOST_KERNELS,
         "recipe": printable(record.recipe_source),
         "environment": one_line_pairs(record.environment),
         "dropped": [(one_line(path), one_line(reason)) for path, reason in record.dropped],
@@ -113,5 +116,5 @@ def _stamp(row: int, record: Record, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _data_uri(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
+def _data_uri(picture: bytes, kind: str = "jpeg") -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(picture).decode("ascii")

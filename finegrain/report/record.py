@@ -129,6 +129,8 @@ class Record:
     val_chose: bool = True
     """Whether validation chose it."""
     errors: ErrorAnalysis = field(default_factory=ErrorAnalysis)
+    kernels: NDArray[np.float32] | None = None
+    """Weights of the first layer as small images [F, C, h, w], C 1 or 3; None where it reads no pixels."""
     recipe_source: str = ""
     """The resolved recipe as Python."""
     seconds: Mapping[str, float] = field(default_factory=dict)

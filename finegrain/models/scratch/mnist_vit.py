@@ -42,7 +42,8 @@ class MultiHeadAttention(nn.Module):
 
     def _split(self, tokens: Tensor) -> Tensor:
         """[B, N, D] → [B, H, N, d]."""
-        return tokens.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        batch, count, _ = tokens.shape
+        return tokens.view(batch, count, self.num_heads, -1).transpose(1, 2)
 
 
 class Block(nn.Module):

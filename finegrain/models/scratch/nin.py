@@ -9,12 +9,13 @@ from finegrain.models.scratch.parts import InChannels, grid_side, stacked, start
 def nin(
     *, num_classes: int, image_size: Count = 224, in_channels: InChannels = 3, dropout: Probability = 0.5
 ) -> nn.Sequential:
-    """Four blocks, 11/4·96, 5·256, 3·384 and 3·K, each with two 1×1 convolutions, and the average over the image.
+    """Four blocks, 11/4·96, 5·256, 3·384 and 3·W, each with two 1×1 convolutions, and the average over the image.
 
-    With images of 224 pixels: [B, C, 224, 224] → [B, 96, 26, 26] → [B, 256, 12, 12] → [B, 384, 5, 5] → [B, K].
+    With images of 224 pixels: [B, C, 224, 224] → [B, 96, 26, 26] → [B, 256, 12, 12] → [B, 384, 5, 5] → [B, W] → [B, K].
 
-    The last 1×1 convolution is the head. It is a linear layer that runs after the average, which gives the same and
-    costs less; no ReLU follows it, so that a logit can be negative.
+    W is K, but at least 10: of fewer channels all may be dead from the start. The last 1×1 convolution is the head. It
+    is a linear layer that runs after the average, which gives the same and costs less; no ReLU follows it, so that a
+    logit can be negative.
 
     Args:
         num_classes: K.
@@ -26,14 +27,15 @@ def nin(
         ConfigError: The image is too small.
     """
     grid_side("NiN", image_size, [(11, 4, 0), (3, 2, 0), (3, 2, 0), (3, 2, 0)])
-    last = nn.Conv2d(384, num_classes, 3, padding=1), nn.ReLU(), nn.Conv2d(num_classes, num_classes, 1), nn.ReLU()
+    width = max(num_classes, 10)
+    last = nn.Conv2d(384, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, width, 1), nn.ReLU()
     blocks = [
         nn.Sequential(*_mlpconv(in_channels, 96, 11, stride=4), nn.MaxPool2d(3, stride=2)),
         nn.Sequential(*_mlpconv(96, 256, 5, padding=2), nn.MaxPool2d(3, stride=2)),
         nn.Sequential(*_mlpconv(256, 384, 3, padding=1), nn.MaxPool2d(3, stride=2), nn.Dropout(dropout)),
         nn.Sequential(*last, nn.AdaptiveAvgPool2d(1), nn.Flatten()),
     ]
-    network = stacked(in_channels, blocks, nn.Linear(num_classes, num_classes))
+    network = stacked(in_channels, blocks, nn.Linear(width, num_classes))
     start(network)
     return network
 

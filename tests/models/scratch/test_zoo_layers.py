@@ -55,6 +55,18 @@ def test_attention_shows_the_weights_that_it_computes():
     assert own.fused_attn
 
 
+@pytest.mark.parametrize(("name", "args"), VITS)
+@torch.no_grad()
+def test_vits_show_what_each_head_looks_at(name, args):
+    classifier = small(name, args=args).eval()
+    images = torch.randn(2, 3, 8, 8)
+    with recorded_attention([classifier.get_submodule(path) for path in classifier.attention_modules()]) as weights:
+        shown = classifier(images)
+    torch.testing.assert_close(shown, classifier(images))
+    assert [tuple(layer.shape) for layer in weights] == [(2, 2, 17, 17)] * len(classifier.attention_modules())
+    torch.testing.assert_close(torch.stack(weights).sum(-1), torch.ones(len(weights), 2, 2, 17))
+
+
 def test_attention_drops_out_only_in_training():
     own, _ = own_and_torchs()
     own.attn_drop.p = 0.5
