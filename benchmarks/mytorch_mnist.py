@@ -1,7 +1,9 @@
 """LeNet on MNIST by the NumPy engine alone, its layers, loss and optimiser: test accuracy after a few epochs.
 
-    python benchmarks/mytorch_mnist.py ROOT                # ROOT as for `finegrain.data.idx.Mnist`; about 3 CPU minutes
+    python benchmarks/mytorch_mnist.py ROOT                # ROOT holds the four IDX files, packed by gzip or not
     python benchmarks/mytorch_mnist.py ROOT --epochs 1     # what one epoch gives
+
+Measured on one thread of an AMD EPYC that other jobs shared: 99.25 % (99.06–99.40), 104 CPU seconds, one run, seed 0.
 
 Adam in batches of 64, its rate annealed to 0 by a cosine, no augmentation. Nothing is chosen by looking at images: the
 last epoch is judged, on test, once.

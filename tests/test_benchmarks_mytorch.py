@@ -1,5 +1,6 @@
-"""The benchmark of the NumPy engine: all sides compute the same; nothing is timed."""
+"""The benchmarks of the NumPy engine: all sides compute the same, LeNet learns; nothing is timed."""
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,16 @@ def benchmark():
         yield mytorch
 
 
+@pytest.fixture(scope="module")
+def mnist():
+    """benchmarks/mytorch_mnist.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        import mytorch_mnist
+
+        yield mytorch_mnist
+
+
 @pytest.mark.parametrize("layer", ["conv1", "conv2"])
 def test_all_sides_compute_the_same_convolution(benchmark, layer):
     built = {name: build() for name, build in benchmark.sides(layer, batch_size=3, images=3).items()}
@@ -32,3 +43,20 @@ def test_all_sides_compute_the_same_convolution(benchmark, layer):
 def test_both_libraries_train_as_many_images(benchmark):
     built = benchmark.sides("lenet", batch_size=2, images=4)
     assert [build().epoch().images for build in built.values()] == [4, 4]
+
+
+def write_idx(path, values):
+    path.write_bytes(struct.pack(f">{1 + values.ndim}I", 0x0800 + values.ndim, *values.shape) + values.tobytes())
+
+
+def test_lenet_learns_from_idx_files_and_is_judged_once_on_all_of_test(mnist, tmp_path, capsys):
+    random = np.random.default_rng(0)
+    classes = random.integers(0, 256, (10, 28, 28), dtype=np.uint8)
+    for prefix, count in (("train", 1600), ("t10k", 50)):
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        write_idx(tmp_path / f"{prefix}-images-idx3-ubyte", classes[labels])
+        write_idx(tmp_path / f"{prefix}-labels-idx1-ubyte", labels)
+    mnist.main([str(tmp_path), "--epochs", "2"])
+    shown = capsys.readouterr().out
+    assert shown.count("train loss") == 2
+    assert "test top-1 100.00% (92.87%–100.00%), n = 50; 2 epochs in" in shown
