@@ -49,9 +49,11 @@ class _Computed(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        """Let the engine go backward through its graph."""
+        """Let the engine go backward through its graph, which torch's keeps and lets go."""
         (gradient,) = gradients
-        ctx.result.backward(mytorch.Tensor(_array(gradient)))
+        for tensor in ctx.inputs:
+            tensor.grad = None
+        ctx.result.backward(mytorch.Tensor(_array(gradient)), retain_graph=True)
         grads = (tensor.grad for tensor in ctx.inputs)
         return None, None, *(None if grad is None else torch.from_numpy(grad.array).to(gradient) for grad in grads)
 

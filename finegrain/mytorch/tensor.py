@@ -46,11 +46,12 @@ class Tensor:
             remedy = "pass dtype=float32"
             raise TypeError(fault("no gradient for this kind", got=str(self.dtype), expected="floats", remedy=remedy))
 
-    def backward(self, gradient: "Tensor | None" = None) -> None:
-        """Add to the `grad` of every leaf that asks for it; the graph is let go on the way, so this works once.
+    def backward(self, gradient: "Tensor | None" = None, retain_graph: bool = False) -> None:
+        """Add to the `grad` of every leaf that asks for it.
 
         Args:
             gradient: Of what is differentiated by this tensor, of its shape; 1 where that is a single number.
+            retain_graph: Keep the graph for another time, instead of letting its arrays go on the way.
         """
         if not self.requires_grad:
             remedy = "let a parameter take part, outside no_grad"
@@ -67,7 +68,7 @@ class Tensor:
                 before = gradients.get(id(parent))
                 gradients[id(parent)] = part if before is None else before + part
             if tensor._edges:
-                tensor._edges = None
+                tensor._edges = tensor._edges if retain_graph else None
             else:
                 tensor.grad = Tensor(np.array(own if tensor.grad is None else tensor.grad.array + own))
 

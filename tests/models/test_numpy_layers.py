@@ -27,9 +27,12 @@ LAYERS = {
 def calls(monkeypatch):
     """Where the engine's graph was gone through backward."""
     seen, backward = [], mytorch.Tensor.backward
-    monkeypatch.setattr(
-        mytorch.Tensor, "backward", lambda tensor, *given: seen.append(tensor) or backward(tensor, *given)
-    )
+
+    def noted(tensor, *given, **options):
+        seen.append(tensor)
+        backward(tensor, *given, **options)
+
+    monkeypatch.setattr(mytorch.Tensor, "backward", noted)
     return seen
 
 
@@ -84,6 +87,15 @@ def test_nothing_is_recorded_without_gradients(monkeypatch):
         assert not numpy_layers.ReLU()(x).requires_grad
     assert numpy_layers.ReLU()(x).requires_grad
     assert modes == [False, True]
+
+
+def test_a_graph_that_torch_keeps_is_gone_through_again():
+    layer, x = numpy_layers.Linear(2, 3), torch.ones(1, 2, requires_grad=True)
+    loss = numpy_layers.ReLU()(layer(x)).sum()
+    first, again = (torch.autograd.grad(loss, [x, layer.weight], retain_graph=True) for _ in range(2))
+    assert all(torch.equal(one, other) for one, other in zip(first, again, strict=True))
+    loss.backward()
+    assert torch.equal(layer.weight.grad, first[1])
 
 
 def test_frozen_weights_and_images_get_no_gradient():

@@ -73,6 +73,10 @@ def test_backward_goes_through_a_graph_once():
     shared.sum().backward()
     with pytest.raises(RuntimeError, match=r"came by here before: got shape \[2\]"):
         (shared * 3).sum().backward()
+    kept = x * 3
+    kept.sum().backward(retain_graph=True)
+    kept.sum().backward()
+    assert x.grad.array.tolist() == [2 + 3 + 3] * 2
     with pytest.raises(RuntimeError, match="nothing to differentiate"):
         x.detach().sum().backward()
 
