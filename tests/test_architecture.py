@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "finegrain"
 LAYERS = {
     "errors": 0, "config": 0, "preprocessing": 0, "runtime": 0, "storage": 0,
+    "mytorch": 0.5,
     "data": 1, "models": 1, "tuning": 1, "losses": 1, "optim": 1, "metrics": 1,
     "engine": 2, "features": 2, "saliency": 2, "report": 2,
     "recipe": 3, "judgement": 3, "caching": 3, "survey": 3, "explain": 3, "error_analysis": 3,

@@ -96,10 +96,10 @@ def without_missing_weights(words: list[str]) -> list[str]:
 
 
 def test_every_config_is_in_the_table_and_every_named_file_exists():
-    shorthand = re.compile(r"(\w+_)\{(.+?)\}_\{(.+?)\}")
+    shorthand = re.compile(r"(\w+_)\{([\w,]+)\}(?:(_)\{([\w,]+)\})?")
     named = set(re.findall(r"\w+", README))
-    for prefix, firsts, seconds in shorthand.findall(README):
-        named |= {f"{prefix}{first}_{second}" for first in firsts.split(",") for second in seconds.split(",")}
+    for prefix, firsts, joint, seconds in shorthand.findall(README):
+        named |= {f"{prefix}{first}{joint}{second}" for first in firsts.split(",") for second in seconds.split(",")}
     configs = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"__init__"}
     assert configs <= named
     for path in re.findall(r"`((?:configs|benchmarks|docs)/\w+\.\w+)`|\]\((docs/[\w.]+)\)", README):

@@ -18,6 +18,7 @@ from finegrain.models.scratch.lenet import lenet
 from finegrain.models.scratch.mlp import mlp
 from finegrain.models.scratch.mnist_conv import mnist_conv1, mnist_conv2
 from finegrain.models.scratch.mnist_vit import MnistViT
+from finegrain.models.scratch.mytorch import mytorch_fcn, mytorch_lenet
 from finegrain.models.scratch.nanovit import NanoViT
 from finegrain.models.scratch.nin import nin
 from finegrain.models.scratch.patch_lstm import PatchLstm
@@ -57,6 +58,8 @@ _NETWORKS = {
     **{f"resnet{depth}": _Network(resnet, 32, {"depth": depth}) for depth in BLOCKS},
     "mnist_conv1": _Network(mnist_conv1, 28, {}),
     "mnist_conv2": _Network(mnist_conv2, 28, {}),
+    "mytorch_fcn": _Network(mytorch_fcn, 28, {}),
+    "mytorch_lenet": _Network(mytorch_lenet, 28, {}),
     "nanovit": _Network(NanoViT, 32, {}),
     "mnist_vit": _Network(MnistViT, 28, {}),
     "patch_lstm": _Network(PatchLstm, 32, {}),

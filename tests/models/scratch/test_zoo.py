@@ -20,6 +20,8 @@ SMALL = {
     "lenet": (12, {}),
     "lenet_bn": (16, {}),
     "lenet_relu": (12, {}),
+    "mytorch_fcn": (8, {}),
+    "mytorch_lenet": (12, {"batch_norm": True}),
     "nin": (67, {}),
     "googlenet": (32, {}),
     "resnet8": (8, {}),
@@ -65,6 +67,8 @@ def images_for(classifier, *, count: int = 3):
         ("mnist_conv1", {}, 3_870),
         ("mnist_conv2", {}, 50_826),
         ("resnet8", {}, 98_346),
+        ("mytorch_fcn", {}, 235_146),
+        ("mytorch_lenet", {}, 61_706),
         ("mnist_vit", {}, 205_962),
     ],
 )
@@ -164,7 +168,16 @@ def test_other_numbers_of_channels_are_refused():
         small("cnn")(torch.zeros(1, 4, 8, 8))
 
 
-LEAST = {"lenet": 12, "lenet_bn": 16, "alexnet": 15, "vgg11": 32, "nin": 67, "mnist_conv1": 8, "mnist_conv2": 16}
+LEAST = {
+    "lenet": 12,
+    "mytorch_lenet": 12,
+    "lenet_bn": 16,
+    "alexnet": 15,
+    "vgg11": 32,
+    "nin": 67,
+    "mnist_conv1": 8,
+    "mnist_conv2": 16,
+}
 
 
 @pytest.mark.parametrize(("name", "least"), [*LEAST.items(), ("cnn", 8)])
