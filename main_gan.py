@@ -14,7 +14,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         from finegrain.gan.commands import answer  # imports torch: what comes before answers at once
 
-        print(answer(**vars(options)))
+        if said := answer(**vars(options)):  # one of several processes speaks
+            print(said)
     except FinegrainError as error:
         print(f"finegrain: {error}", file=sys.stderr)
         return error.exit_code

@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from finegrain.config import Count, CountOrZero, Positive
 from finegrain.errors import ConfigError, DeviceError, fault
+from finegrain.replicas import ALONE, Replicas
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Compile = Literal["auto", "never"]
@@ -42,6 +43,8 @@ class Runtime:
     num_workers: int
     deterministic: bool
     compile: Compile = "auto"
+    replicas: Replicas = ALONE
+    """The processes that train together; only generators are trained by several."""
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context of a forward pass: mixed precision, or nothing for fp32."""

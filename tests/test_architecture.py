@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "finegrain"
 LAYERS = {
-    "errors": 0, "config": 0, "preprocessing": 0, "runtime": 0, "storage": 0,
+    "errors": 0, "config": 0, "preprocessing": 0, "replicas": 0, "runtime": 0, "storage": 0,
     "mytorch": 0.5,
     "data": 1, "models": 1, "tuning": 1, "losses": 1, "optim": 1, "metrics": 1,
     "engine": 2, "features": 2, "saliency": 2, "report": 2,
@@ -18,7 +18,7 @@ LAYERS = {
     "repeated": 4, "search": 4, "ensembles": 4,
     "commands": 5,
     "gan.options": 0, "gan.networks": 1, "gan.losses": 1, "gan.augment": 1, "gan.pictures": 1,
-    "gan.latent": 2, "gan.player": 2, "gan.selection": 2, "gan.nearest": 2, "gan.trainer": 2.25,
+    "gan.latent": 2, "gan.player": 2, "gan.selection": 2, "gan.nearest": 2, "gan.trainer": 2.25, "gan.together": 2.5,
     "gan.methods": 2.5, "gan.generator_folder": 2.5,
     "gan.version": 3, "gan.filtering": 3, "gan.generate": 3, "gan.recipe": 3,
     "gan.judged": 3, "gan.fidelity": 3, "gan.quality": 3,

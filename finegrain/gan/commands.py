@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,9 @@ def answer(
     configs.check(recipe)
     if dry_run:
         return plan(recipe)
+    if out is None and "WORLD_SIZE" in os.environ:
+        expected, remedy = "--out, one directory for all processes", "add it"
+        raise ConfigError(fault("torchrun without --out", got="none", expected=expected, remedy=remedy))
     path = out or run_directory(recipe.name, "", newest=resume)
     if resume and not path.exists():
         logger.info("%s holds nothing to resume: a new run begins", path)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,10 @@ from finegrain.gan.nearest import Thumbnails, thumbnails_of
 from finegrain.gan.networks.sampler import Sampler
 from finegrain.gan.pictures import grid, png, to_pixels
 from finegrain.gan.selection import Selection, classifier_features, images_of, pixel_components
+from finegrain.gan.together import Together
 from finegrain.gan.trainer import GeneratorTrainer
 from finegrain.preprocessing import Preprocessing
+from finegrain.replicas import Replicas, join
 from finegrain.report.gan import GanReport
 from finegrain.runtime import Runtime, Stopwatch, device_faults, environment, seed_of
 from finegrain.storage import RunDirectory
@@ -42,16 +44,21 @@ logger = logging.getLogger(__name__)
 GRIDS, GRID, EXTRACTOR = "grids", "step-{step:06d}.png", "pixel_components.safetensors"
 COLUMNS, MOST_ROWS = 8, 20
 """Images of a class in a grid, and classes."""
+ROOM = "lower train.batch_size or the networks' width"
+"""What makes room in the device's memory."""
 
 
 def run(recipe: GenerativeRecipe, *, directory: RunDirectory) -> str:
     """Train on the train split, keep the generator nearest to val, write the report; return the result in one line.
 
-    A directory that holds checkpoints of this recipe is gone on with, from the newest.
+    A directory that holds checkpoints of this recipe is gone on with, from the newest. Of several processes that
+    torchrun started the first does this; the others follow it, and have nothing to say.
     """
-    clock = Stopwatch()
-    with directory, device_faults(room="lower train.batch_size or the networks' width"):
-        runtime = recipe.runtime.build()
+    clock, replicas = Stopwatch(), join()
+    if not replicas.leads:
+        return follow(recipe, directory=directory, replicas=replicas)
+    with directory, device_faults(room=ROOM):
+        runtime = replace(recipe.runtime.build(), replicas=replicas)
         with clock("data"):
             data = splits.build(recipe.data, recipe.data.table())
             require_images(data)
@@ -65,6 +72,19 @@ def run(recipe: GenerativeRecipe, *, directory: RunDirectory) -> str:
                     train_feed(recipe, data, runtime), on_row=partial(write_row, log=log, folder=directory.path / GRIDS)
                 )
         return report(recipe, trainer, data=data, selection=selection, directory=directory, clock=clock)
+
+
+def follow(recipe: GenerativeRecipe, *, directory: RunDirectory, replicas: Replicas) -> str:
+    """Take the steps that the first process takes, on other images of each batch; write nothing, and say nothing."""
+    logging.getLogger("finegrain").setLevel(logging.WARNING)
+    with device_faults(room=ROOM), Interrupt() as interrupt:
+        runtime = replace(recipe.runtime.build(), replicas=replicas)
+        data = splits.build(recipe.data, recipe.data.table())
+        trainer = build_trainer(
+            recipe, data=data, selection=None, directory=directory, runtime=runtime, interrupt=interrupt
+        )
+        trainer.fit(train_feed(recipe, data, runtime))
+    return ""
 
 
 def require_images(data: Data) -> None:
@@ -127,20 +147,21 @@ def build_trainer(
     recipe: GenerativeRecipe,
     *,
     data: Data,
-    selection: Selection,
+    selection: Selection | None,
     directory: RunDirectory,
     runtime: Runtime,
     interrupt: Interrupt,
 ) -> GeneratorTrainer:
-    """The loop with all its parts, where the newest checkpoint stands."""
+    """The loop with all its parts, where the newest checkpoint stands; a process that follows has no `selection`."""
 
     def seen() -> Thumbnails:
         shown = data.train[:: -(-len(data.train) // MOST_THUMBNAILS)]
         return thumbnails_of(build_feed(recipe, shown, data.source, runtime))
 
     networks = build_networks(recipe, num_classes=len(data.class_names))
-    weights = sum(tensor.nbytes for network in networks.values() for tensor in network.state_dict().values())
-    directory.require_space(3 * 5 * weights)
+    if runtime.replicas.leads:
+        weights = sum(tensor.nbytes for network in networks.values() for tensor in network.state_dict().values())
+        directory.require_space(3 * 5 * weights)
     checkpoints = Checkpoints(
         directory,
         identity=identify(recipe, data=data, runtime=runtime),
@@ -154,11 +175,13 @@ def build_trainer(
         average=WeightEMA(method.model, decay=recipe.train.ema_decay),
         runtime=runtime,
         seed=recipe.seed,
-        keeper=checkpoints,
-        evaluate=partial(evaluate, recipe=recipe, selection=selection, directory=directory),
+        keeper=Together(checkpoints, interrupt=interrupt, runtime=runtime),
+        evaluate=partial(evaluate, recipe=recipe, selection=selection, directory=directory, runtime=runtime),
     )
+    runtime.replicas.wait()  # the first has removed what a crash left, and saves nothing before the others' first step
     checkpoints.resume(trainer)
-    directory.write("config.py", config.dump(recipe))
+    if runtime.replicas.leads:
+        directory.write("config.py", config.dump(recipe))
     return trainer
 
 
@@ -174,6 +197,7 @@ def identify(recipe: GenerativeRecipe, *, data: Data, runtime: Runtime) -> dict[
         **{key: value for key, value in config.flatten(recipe).items() if key not in free},
         "device": runtime.device.type,
         "precision": runtime.precision,
+        "processes": runtime.replicas.count,
     }
 
 
@@ -197,12 +221,21 @@ def write_best(
 
 
 def evaluate(
-    generator: Sampler, step: int, *, recipe: GenerativeRecipe, selection: Selection, directory: RunDirectory
+    generator: Sampler,
+    step: int,
+    *,
+    recipe: GenerativeRecipe,
+    selection: Selection | None,
+    directory: RunDirectory,
+    runtime: Runtime,
 ) -> Mapping[str, float]:
-    """Draw the grid of this step, and compare the generator's images with val's."""
-    (directory.path / GRIDS).mkdir(exist_ok=True)
-    directory.write(f"{GRIDS}/{GRID.format(step=step)}", draw(generator, seed=recipe.seed))
-    return selection(generator)
+    """Draw the grid of this step, and compare the generator's images with val's; a process that follows is told."""
+    found = {"kernel_distance": 0.0, "diversity": 0.0}
+    if selection is not None:
+        (directory.path / GRIDS).mkdir(exist_ok=True)
+        directory.write(f"{GRIDS}/{GRID.format(step=step)}", draw(generator, seed=recipe.seed))
+        found = selection(generator)
+    return runtime.replicas.as_first(found, runtime.device)
 
 
 def write_row(row: Mapping[str, float], *, log: TensorBoardLog, folder: Path) -> None:

@@ -162,11 +162,14 @@ class GeneratorTrainer:
         epoch, start = divmod(self.progress.step * self.config.batches_per_step, len(feed))
         while True:
             for inputs in feed.epoch(epoch, start_step=start):
-                yield inputs.views[0], inputs.labels.to(self.runtime.device)
+                share = self.runtime.replicas.share
+                yield share(inputs.views[0]), share(inputs.labels).to(self.runtime.device)
             epoch, start = epoch + 1, 0
 
     def _take_step(self, images: Images) -> None:
-        self.runtime.seed(seed_of(self.seed, "step", self.progress.step))
+        replicas, step = self.runtime.replicas, self.progress.step
+        own = () if replicas.leads else (replicas.rank,)  # noise of its own for each process
+        self.runtime.seed(seed_of(self.seed, "step", step, *own))
         sums, counts = self.progress.sums, self.progress.counts
         for watched in self.method.step(images, self.progress.step):
             for name, value in watched.items():

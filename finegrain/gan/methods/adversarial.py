@@ -131,6 +131,7 @@ class Adversarial:
             loss = self._add_classes(loss, verdict, labels, condition)
         if self.loss.lecam:
             loss = loss + self.loss.lecam * self.lecam(of_real, of_fake)
+            self.runtime.replicas.average([self.lecam.averages])
         real_shown, fake_shown = shown.chunk(2)
         penalty = self.loss.penalty(lambda rows: judge(rows, labels, condition).score, real_shown, fake_shown)
         if penalty is not None:
