@@ -79,6 +79,12 @@ def test_a_generator_that_saw_test_or_val_is_refused(tmp_path: Path, data: Data)
         see(recipe(), [path], runtime=CPU, cache=FeatureCache(tmp_path / "cache"))
 
 
+def test_a_version_of_which_nothing_was_kept_is_named(tmp_path: Path, data: Data):
+    path = write_version(tmp_path / "A", dict.fromkeys(data.class_names, 0), seen=data.train_images(), refused=2)
+    with pytest.raises(DataError, match=r"no image of .*A was kept: got none of 4; expected one or more; generate"):
+        see(recipe(), [path], runtime=CPU, cache=FeatureCache(tmp_path / "cache"))
+
+
 def test_what_the_recipe_mixes_in_does_not_judge(tmp_path: Path, data: Data):
     path, mixed = backwards(tmp_path / "A", data), recipe()
     mixed.data.synthetic = str(path)
