@@ -135,6 +135,13 @@ def test_a_wrong_command_gets_one_message(
     assert "Traceback" not in shown
 
 
+def test_it_is_one_thing_at_a_time(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stopped:
+        main_gan.main(["--quality", "--verdict", "gen/A"])
+    assert stopped.value.code == 2
+    assert "argument --verdict: not allowed with argument --quality" in capsys.readouterr().err
+
+
 def test_a_dry_run_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     monkeypatch.chdir(tmp_path)
     assert main_gan.main(["--quality", "gen/A", "gen/B", "--dry-run", *WORDS]) == 0
