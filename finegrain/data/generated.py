@@ -211,8 +211,8 @@ def _require(generated: Generated, numbers: Mapping[str, int]) -> None:
     worst = min(short, key=lambda name: kept[name] / numbers[name])
     got = f"{kept[worst]} of {worst}, too few of {len(short)} of {len(numbers)} classes"
     more = f"make more by --gen --per-class {needed}" if kept[worst] else "choose another generator or filter"
-    remedy = f"{more}, lower the fraction, or set it to none, which takes all"
-    what = f"{generated.path} has too few images for data.synthetic_fraction"
+    remedy = f"{more}, or lower it; data.synthetic_fraction=none takes all there are"
+    what = f"{generated.path} has too few images for this share of generated ones"
     raise DataError(fault(what, got=got, expected=f"{numbers[worst]} of it", remedy=remedy))
 
 
