@@ -300,9 +300,10 @@ def build_trainer(
 ) -> Trainer:
     """The training loop with all its parts; `batches` is their number in an epoch."""
     optimizer = recipe.optim.build(model)
-    schedule = recipe.schedule.build(
-        optimizer, steps_per_epoch=-(-batches // recipe.train.accumulate_steps), epochs=recipe.train.epochs
-    )
+    per_epoch, epochs = -(-batches // recipe.train.accumulate_steps), float(recipe.train.epochs)
+    if recipe.train.max_steps is not None:  # the rate falls to its end within them
+        epochs = min(epochs, max(recipe.train.max_steps / per_epoch, recipe.schedule.warmup_epochs))
+    schedule = recipe.schedule.build(optimizer, steps_per_epoch=per_epoch, epochs=epochs)
     decay = recipe.train.ema_decay
     penalty = recipe.penalty.build(model)
     return Trainer(

@@ -98,6 +98,11 @@ def _find(path: Path) -> Trained:
         folder, confidence = path, Confidence(reason="a model folder says nothing of val")
     elif (path / "checkpoints").is_dir():
         folder = best_folder(RunDirectory(path, resume=True))
+        if not (folder / CONFIG_NAME).is_file():
+            expected, remedy = "a classifier", "name the --out of a train by main.py"
+            raise CheckpointError(
+                fault(f"{path} holds no model", got="a run that kept none", expected=expected, remedy=remedy)
+            )
         confidence = _confidence(path / _METRICS, checkpoint=folder.name)
     else:
         got = f"neither checkpoints nor {CONFIG_NAME}" if path.is_dir() else "no such directory"

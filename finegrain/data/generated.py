@@ -90,7 +90,7 @@ def read_version(path: Path, *, max_pixels: int = 50_000_000) -> Generated:
         raise DataError(fault(f"{path} holds no generated images", got=got, expected=expected, remedy=remedy))
     try:
         return _read(path, FileSource(path, max_pixels))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, DataError) as error:
         got = f"no {error}" if isinstance(error, KeyError) else str(error)
         remedy = f"give its command with --out {path} again, which makes what is missing, or make another version"
         expected = "the folder as main_gan.py --gen wrote it"
@@ -211,8 +211,8 @@ def _require(generated: Generated, numbers: Mapping[str, int]) -> None:
     worst = min(short, key=lambda name: kept[name] / numbers[name])
     got = f"{kept[worst]} of {worst}, too few of {len(short)} of {len(numbers)} classes"
     more = f"make more by --gen --per-class {needed}" if kept[worst] else "choose another generator or filter"
-    remedy = f"{more}, lower the fraction, or set it to none, which takes all"
-    what = f"{generated.path} has too few images for data.synthetic_fraction"
+    remedy = f"{more}, or lower it; data.synthetic_fraction=none takes all there are"
+    what = f"{generated.path} has too few images for this share of generated ones"
     raise DataError(fault(what, got=got, expected=f"{numbers[worst]} of it", remedy=remedy))
 
 
@@ -234,6 +234,15 @@ def _notes(data: Data, generated: Generated, taken: Sequence[Sample]) -> list[st
             "other files is not known."
         )
     return notes
+
+
+def size_notes(name: str, *, fake: NDArray[np.uint8], real: NDArray[np.uint8]) -> list[str]:
+    """What sets the images of the version `name` apart from real ones, if one [H, W, 3] is smaller than the other."""
+    sides = min(fake.shape[:2]), min(real.shape[:2])
+    if sides[0] >= sides[1]:
+        return []
+    apart = "being less sharp sets them apart, too"
+    return [f"The images of {name} have {sides[0]} pixels a side, the first of train {sides[1]}: {apart}."]
 
 
 def refuse(config: DataConfig, *, command: str) -> None:

@@ -4,13 +4,14 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from finegrain.data.base import Data, DataConfig, Dropped, Facts, Sample, Source, Split, Table
 from finegrain.data.carve import carve
 from finegrain.data.copies import Copies, find_copies, group_copies, notes_on, straddling
-from finegrain.data.generated import mix, read_version
+from finegrain.data.generated import mix, read_version, size_notes
 from finegrain.data.image import FileSource
 from finegrain.data.pixel_cache import FingerprintedSource, PixelCache
 from finegrain.data.scan import scan
@@ -73,10 +74,18 @@ def build(config: DataConfig, table: Table) -> Data:
         digests=digests,
         image_ids=_image_ids(samples, table.source, digests),
     )
-    if config.synthetic is None:
-        return data
-    generated = read_version(locate(config.synthetic), max_pixels=config.max_pixels)
-    return mix(data, generated, fraction=config.synthetic_fraction, seed=config.split_seed)
+    return data if config.synthetic is None else _with_generated(config, data, locate(config.synthetic))
+
+
+def _with_generated(config: DataConfig, data: Data, path: Path) -> Data:
+    """The version at `path` mixed into train."""
+    generated = read_version(path, max_pixels=config.max_pixels)
+    mixed = mix(data, generated, fraction=config.synthetic_fraction, seed=config.split_seed)
+    taken = mixed.train[len(data.train) :]
+    if not taken:
+        return mixed
+    fake, real = (mixed.source.read(sample) for sample in (taken[0], data.train[0]))
+    return replace(mixed, notes=(*mixed.notes, *size_notes(str(path), fake=fake, real=real)))
 
 
 def _check_files(

@@ -207,7 +207,7 @@ def read_json(path: Path, kind: type[Content]) -> Content:
     try:
         content = json.loads(path.read_bytes())
         got = "" if isinstance(content, kind) else f"a {type(content).__name__}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         got = str(error)
     if got:
         expected, remedy = "JSON as it was written", "restore it, or choose another --out"

@@ -49,7 +49,7 @@ class TrainConfig:
     patience: Count | None = None
     """Epochs without a better `monitor` before stopping; none: run all epochs."""
     max_steps: Count | None = None
-    """Stop after this many optimiser steps, whatever the epochs; none: all."""
+    """Stop after this many optimiser steps, whatever the epochs; a cosine ends there as well. None: all."""
     save_steps: Count | None = None
     """Also save a checkpoint every so many optimiser steps; none: at each epoch's end and on a signal."""
 

@@ -11,7 +11,7 @@ from finegrain.config import check
 from finegrain.data.generated import TRAIN_IMAGES, listed
 from finegrain.engine.checkpoint import read_json
 from finegrain.errors import CheckpointError, fault
-from finegrain.gan.nearest import Thumbnails
+from finegrain.gan.nearest import SIDE, Thumbnails
 from finegrain.gan.networks.denoiser import DenoiserConfig
 from finegrain.gan.networks.generator import GeneratorConfig
 from finegrain.gan.networks.sampler import Sampler
@@ -92,35 +92,41 @@ def read_generator(folder: Path) -> TrainedGenerator:
     """
     content: dict[str, Any] = read_json(folder / _SETTINGS, dict)
     try:
-        if content["format"] != FORMAT:
-            raise ValueError(f"format {content['format']}")
-        (kind,) = KINDS.keys() & content.keys()
-        config, size, names = KINDS[kind](**content[kind]), content["image_size"], content["class_names"]
-        counts = tuple(int(count) for count in content["class_counts"])
-        if len(counts) != len(names):
-            raise ValueError(f"{len(counts)} counts of {len(names)} classes")
-        if "train split" not in content["data"]:
-            raise ValueError("no digest of its train split")
-        seen = (folder / TRAIN_IMAGES).read_bytes() if content.get("train_images") else None
-        if seen is not None and hashlib.sha256(seen).hexdigest() != content["train_images"]:
-            raise ValueError(f"{TRAIN_IMAGES} with other bytes than it was written with")
-        check(config)
-        generator = config.build(image_size=size, num_classes=len(names))
-        generator.load_state_dict(read_tensors(folder / _TENSORS, sha256=content["sha256"]))
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        got = str(error).splitlines()[0]
+        return _read(folder, content)
+    except (OSError, KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
+        got = f"no {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
         expected, remedy = f"a generator of format {FORMAT}", "restore it, or train again"
         what = f"{folder} holds no generator that can be read"
         raise CheckpointError(fault(what, got=got, expected=expected, remedy=remedy)) from error
+
+
+def _read(folder: Path, content: Mapping[str, Any]) -> TrainedGenerator:
+    if content["format"] != FORMAT:
+        raise ValueError(f"format {content['format']}")
+    (kind,) = KINDS.keys() & content.keys()
+    config, size, names = KINDS[kind](**content[kind]), content["image_size"], content["class_names"]
+    counts = tuple(int(count) for count in content["class_counts"])
+    if len(counts) != len(names):
+        raise ValueError(f"{len(counts)} counts of {len(names)} classes")
+    data, recipe = content["data"], content["recipe"]
+    for text in (*names, recipe, data["train split"]):
+        if not isinstance(text, str):
+            raise TypeError(f"{text} where text is expected")
+    seen = (folder / TRAIN_IMAGES).read_bytes() if content.get("train_images") else None
+    if seen is not None and hashlib.sha256(seen).hexdigest() != content["train_images"]:
+        raise ValueError(f"{TRAIN_IMAGES} with other bytes than it was written with")
+    check(config)
+    generator = config.build(image_size=size, num_classes=len(names))
+    generator.load_state_dict(read_tensors(folder / _TENSORS, sha256=content["sha256"]))
     return TrainedGenerator(
         generator=generator.eval().requires_grad_(False),
         image_size=size,
         class_names=tuple(names),
         class_counts=counts,
-        data=content["data"],
+        data=data,
         train_images=seen,
         thumbnails=_thumbnails(folder, content.get("train_thumbnails")),
-        recipe=content["recipe"],
+        recipe=recipe,
         sha256=content["sha256"],
     )
 
@@ -130,6 +136,8 @@ def _thumbnails(folder: Path, sha256: str | None) -> Thumbnails | None:
     if sha256 is None:
         return None
     tensors = read_tensors(folder / _THUMBNAILS, sha256=sha256)
+    if tensors["pixels"].shape != (len(tensors["labels"]), 3 * SIDE**2):
+        raise ValueError(f"thumbnails of shape {list(tensors['pixels'].shape)}")
     return Thumbnails(pixels=tensors["pixels"], labels=tensors["labels"])
 
 

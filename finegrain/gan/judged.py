@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from finegrain.data import splits
 from finegrain.data.base import Data, Sample, Source
-from finegrain.data.generated import Generated, mix, read_version
+from finegrain.data.generated import Generated, mix, read_version, size_notes
+from finegrain.errors import DataError, fault
 from finegrain.features.cache import FeatureCache
 from finegrain.features.extract import extract
 from finegrain.features.inference import frozen_once
@@ -86,12 +87,8 @@ class Judged:
                 f"A classifier chose among the images of {version.name}: that others recognise them says less, what "
                 "they teach says as much as ever."
             )
-        sides = [min(part.source.read(part.samples[0]).shape[:2]) for part in (version.images, self.train)]
-        if sides[0] < sides[1]:
-            yield (
-                f"The images of {version.name} have {sides[0]} pixels a side, the first of train {sides[1]}: being "
-                "less sharp sets them apart, too."
-            )
+        fake, real = (part.source.read(part.samples[0]) for part in (version.images, self.train))
+        yield from size_notes(version.name, fake=fake, real=real)
 
 
 def see(recipe: Recipe, paths: Sequence[Path], *, runtime: Runtime, cache: FeatureCache) -> Judged:
@@ -116,6 +113,12 @@ def see(recipe: Recipe, paths: Sequence[Path], *, runtime: Runtime, cache: Featu
     data = splits.build(section, table)
     # What is mixed into train has the data's labels, and a generator that knows images of val or test is refused.
     pools = [mix(data, generated, fraction=None, seed=0).train[len(data.train) :] for generated in found.values()]
+    for generated, pool in zip(found.values(), pools, strict=True):
+        if not pool:
+            got, remedy = f"none of {sum(generated.asked)}", "generate more, or choose another generator or filter"
+            raise DataError(
+                fault(f"no image of {generated.path} was kept", got=got, expected="one or more", remedy=remedy)
+            )
     model = starting_model(recipe, num_classes=len(table.class_names), runtime=runtime)
     exact = dataclasses.replace(runtime, compile="never")  # what pays is a matter of time: a rerun may differ
     build = frozen_once(model)

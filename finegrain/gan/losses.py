@@ -141,17 +141,18 @@ def squared_gradient(score: Score, images: Tensor) -> Tensor:
 class LeCam:
     """Pulls scores of real images to the average of generated ones, and the other way round.
 
-    `E max(0, D(x) − α_G)² + E max(0, α_R − D(G))²`, α the running averages (arXiv:2104.03310).
+    `E max(0, D(x) − α_G)² + E max(0, α_R − D(G))²`, α the running averages (arXiv:2104.03310), without the bias towards
+    the 0 at which they start, as in the authors' code.
     """
 
     def __init__(self, *, decay: float = 0.99) -> None:
         self._decay = decay
-        self.averages = torch.zeros(2)
-        """Of scores of real images and of generated ones."""
+        self.averages = torch.zeros(3)
+        """Of scores of real images, of generated ones, and of 1, which tells how far the 0 is forgotten."""
 
     def __call__(self, real: Tensor, fake: Tensor) -> Tensor:
         """The penalty, a scalar, of scores [B]; the averages move first."""
-        now = torch.stack([real.detach().mean(), fake.detach().mean()])
+        now = torch.stack([real.detach().mean(), fake.detach().mean(), real.new_ones(())])
         self.averages = torch.lerp(now, self.averages.to(now.device), self._decay)
-        of_real, of_fake = self.averages
+        of_real, of_fake = self.averages[:2] / self.averages[2]
         return functional.relu(real - of_fake).square().mean() + functional.relu(of_real - fake).square().mean()

@@ -27,14 +27,18 @@ class Thumbnails:
     def nearest(self, images: Tensor, labels: Sequence[int]) -> list[float | None]:
         """Root mean square difference from the nearest thumbnail of the same class, in [0, 1]; None: it has none.
 
+        Mirrored or not: train images are learned from either way.
+
         Args:
             images: Float [B, 3, S, S] in [-1, 1].
             labels: Of their classes.
         """
         found: list[float | None] = []
-        for row, label in zip(thumbnails(images).float() / 255, labels, strict=True):
+        small = thumbnails(images).float() / 255
+        mirrored = small.view(-1, 3, SIDE, SIDE).flip(3).flatten(1)
+        for rows, label in zip(torch.stack([small, mirrored], dim=1), labels, strict=True):
             others = self.pixels[self.labels == label].float() / 255
-            nearest = (others - row).square().mean(dim=1).sqrt().min() if len(others) else None
+            nearest = (others[:, None] - rows).square().mean(dim=2).sqrt().min() if len(others) else None
             found.append(round(float(nearest), 4) if nearest is not None else None)
         return found
 

@@ -145,7 +145,7 @@ def assess(version: JudgedVersion, bench: Bench) -> VersionRecord:
     hits = bench.head.hits(images)
     trainings = separate_trainings(images, bench.to_train, seed=seed)
     taught = taught_by(trainings, val=judged.val, test=bench.test)
-    memorisation, unmeasured = find_copies(images, bench)
+    memorisation, unmeasured = find_copies(images, train=judged.train, held_out=bench.held_out)
     return VersionRecord(
         name=version.name,
         sha256=version.generated.sha256,
@@ -194,12 +194,14 @@ def compare_sets(
     )
 
 
-def find_copies(images: Images, bench: Bench) -> tuple[Memorisation | None, str]:
+def find_copies(images: Images, *, train: Images, held_out: Images) -> tuple[Memorisation | None, str]:
     """Which images are copies, by the distances of held-out images to train; or none of it, and why."""
-    if len(bench.held_out) < LEAST_HELD_OUT:
-        return None, f"{len(bench.held_out)} held-out images cannot tell copies: at least {LEAST_HELD_OUT} are needed"
-    train = bench.judged.train.features
-    return memorised(images.features, train, bench.held_out.features, labels=images.labels), ""
+    if len(held_out) < LEAST_HELD_OUT:
+        return None, f"{len(held_out)} held-out images cannot tell copies: at least {LEAST_HELD_OUT} are needed"
+    try:
+        return memorised(images.features, train.features, held_out.features, labels=images.labels), ""
+    except DataError as error:  # held-out images that train has, too: no reason to lose all else that was found
+        return None, str(error)
 
 
 def twins(images: Images, train: Images, found: Memorisation) -> list[Twin]:

@@ -11,11 +11,10 @@ from finegrain.data.generated import MANIFEST, Generated
 from finegrain.gan.experiment import Outcomes
 from finegrain.gan.fidelity import train_head
 from finegrain.gan.judged import Images, Judged, together
-from finegrain.gan.quality import LEAST_HELD_OUT
+from finegrain.gan.quality import find_copies
 from finegrain.gan.version import BY_FILTER
 from finegrain.metrics.benefit import ARMS
 from finegrain.metrics.by_class import diversities
-from finegrain.metrics.memorisation import memorised
 from finegrain.metrics.statistics import spread
 from finegrain.report.verdict_record import ArmRow, ClassRow
 
@@ -88,9 +87,9 @@ def _passed(generated: Generated) -> dict[str, float]:
 def _near(judged: Judged, fake: Images, held_out: Images) -> tuple[list[float | None], list[float | None]]:
     """Of each class the share of copies of train images, and of duplicates; None where that cannot be told."""
     k = len(judged.data.class_names)
-    if len(held_out) < LEAST_HELD_OUT:
+    found, _ = find_copies(fake, train=judged.train, held_out=held_out)
+    if found is None:
         return [None] * k, [None] * k
-    found = memorised(fake.features, judged.train.features, held_out.features, labels=fake.labels)
     flags = (np.isin(np.arange(len(fake)), rows) for rows in (found.copies, found.duplicates))
     copies, duplicates = (_rates(flag, fake.labels, k) for flag in flags)
     return copies, duplicates

@@ -149,7 +149,7 @@ class Version:
                     raise ValueError(f"line {number + 1} has an unknown reason")
                 if any(row[key] != value for key, value in wanted.items()) or "sha256" not in row:
                     raise ValueError(f"line {number + 1} is of another image")
-            except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
                 got = f"line {number + 1}: {error}"
                 expected, remedy = "lines as they were written", "restore it, or choose another --out"
                 raise CheckpointError(fault(f"{file} is damaged", got=got, expected=expected, remedy=remedy)) from error

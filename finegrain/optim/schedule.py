@@ -31,7 +31,7 @@ class ScheduleConfig:
         """
         raise NotImplementedError
 
-    def build(self, optimizer: Optimizer, *, steps_per_epoch: int, epochs: int) -> "Schedule":
+    def build(self, optimizer: Optimizer, *, steps_per_epoch: int, epochs: float) -> "Schedule":
         """Make the schedule of `optimizer`, whose rates become those of the first step.
 
         The warm-up's step s of W has `(s + 1) / (W + 1)` of the rate; step W is the first at the full rate.
@@ -39,7 +39,7 @@ class ScheduleConfig:
         Args:
             optimizer: Its groups' rates are the full ones.
             steps_per_epoch: Optimiser steps an epoch.
-            epochs: Epochs of the run.
+            epochs: Epochs of the run, with a fraction where it ends within one.
 
         Raises:
             ConfigError: The warm-up is longer than the run.
@@ -47,7 +47,7 @@ class ScheduleConfig:
         if self.warmup_epochs > epochs:
             remedy = "lower schedule.warmup_epochs or raise train.epochs"
             raise ConfigError(
-                fault("the warm-up is too long", got=self.warmup_epochs, expected=f"≤ {epochs} epochs", remedy=remedy)
+                fault("the warm-up is too long", got=self.warmup_epochs, expected=f"≤ {epochs:g} epochs", remedy=remedy)
             )
         warmup_steps = round(self.warmup_epochs * steps_per_epoch)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_recipe import write_images
 from versions import write_version
 
@@ -154,6 +155,7 @@ def test_damaged_and_foreign_folders_are_one_message(tmp_path: Path) -> None:
         (manifest, manifest.read_bytes().replace(b"crane/00001", b"../crane/0001"), "leads out of the dataset"),
         (manifest, manifest.read_bytes().replace(b'"crane"', b'"dodo"'), "got tuple.index(x): x not in tuple"),
         (settings, b"[", "got Expecting value"),
+        (settings, b"[" * 100_000, "got maximum recursion depth"),
         (settings, b"[]", "got list indices must be integers"),
         (settings, json.dumps({**content, "train_images": "ab"}).encode(), "got train_images.txt with other bytes"),
         (settings, json.dumps({"classes": []}).encode(), "got no 'images'"),
@@ -174,5 +176,19 @@ def test_splits_are_built_with_what_the_config_names(tmp_path: Path, real: Data)
     data = splits.build(config, config.table())
     assert [count - 5 for count in data.class_counts()] == [2, 2, 2]  # 3/7 of 15 are 6.4
     assert not any(sample.path.startswith("generated:") for sample in (*data.val, *data.test))
+    assert not any("pixels a side" in note for note in data.notes)
     assert "tune takes no generated images" in message(ConfigError, lambda: refuse(config, command="tune"))
     refuse(replace(config, synthetic=None), command="tune")
+
+
+def test_smaller_images_than_the_real_ones_are_said_to_be(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "real")
+    for file in root.rglob("*.png"):
+        with Image.open(file) as image:
+            large = image.resize((70, 60))
+        large.save(file)
+    config = ImageFolder(root=str(root))
+    seen = splits.build(config, config.table()).train_images()
+    version = write_version(tmp_path / "v", {"auk": 3, "bee_eater": 3, "crane": 3}, seen=seen)
+    notes = splits.build(replace(config, synthetic=str(version)), config.table()).notes
+    assert f"The images of {version} have 32 pixels a side, the first of train 60: being less sharp" in notes[-1]

@@ -191,6 +191,8 @@ def test_a_filter_of_other_classes_and_none_at_all_are_one_message(
     assert f"the classes of the filter {other} are not the generator's: got 'tern', which only the filter" in shown
     shown = message(go(run, *WORDS, tmp_path / "none", *out), capsys)
     assert "none holds no model: got no such directory" in shown
+    shown = message(go(run, *WORDS, run, *out), capsys)
+    assert f"{run} holds no model: got a run that kept none; expected a classifier" in shown
     shown = message(go(run, "filter_threshold=0.5", *out), capsys)
     assert "a threshold of no filter: got 0.5; expected --filter as well" in shown
     assert not (tmp_path / "out").exists()

@@ -106,8 +106,10 @@ def test_a_penalty_reaches_the_weights() -> None:
 def test_lecam_pulls_scores_to_the_other_sides_average() -> None:
     lecam = LeCam(decay=0.5)
     first = lecam(torch.tensor([2.0, 4.0]), torch.tensor([-1.0, -1.0]))
-    assert lecam.averages.tolist() == [1.5, -0.5]
-    assert first.item() == pytest.approx((2.5**2 + 4.5**2) / 2 + 2.5**2)
-    second = lecam(torch.tensor([-2.0]), torch.tensor([3.0]))
-    assert lecam.averages.tolist() == [-0.25, 1.25]
-    assert second.item() == 0
+    assert first.item() == pytest.approx((3.0**2 + 5.0**2) / 2 + 4.0**2)  # averages of 3 and −1, not nearer to 0
+    second = lecam(torch.tensor([-2.0, 0.0]), torch.tensor([3.0, 1.0]))  # averages with weights 1/3 and 2/3
+    of_real, of_fake = (3 - 2 * 1) / 3, (-1 + 2 * 2) / 3
+    assert second.item() == pytest.approx(0.0)
+    third = lecam(torch.tensor([2.0]), torch.tensor([-1.0]))
+    of_real, of_fake = (3 * of_real + 4 * 2) / 7, (3 * of_fake - 4) / 7
+    assert third.item() == pytest.approx((2 - of_fake) ** 2 + (of_real + 1) ** 2)

@@ -22,7 +22,7 @@ def written(folder: Path) -> Generator:
     folder.mkdir()
     names, data = ("jay", "wren"), {"train split": "ab"}
     facts = {"class_names": names, "class_counts": (5, 6), "data": data, "train_images": ("ab", "cd"), "recipe": "R"}
-    facts["thumbnails"] = Thumbnails(pixels=torch.arange(6).byte().view(2, 3), labels=torch.tensor([0, 1]))
+    facts["thumbnails"] = Thumbnails(pixels=torch.arange(384).byte().view(2, 192), labels=torch.tensor([0, 1]))
     write_generator(made, folder, config=CONFIG, image_size=64, **facts)
     return made.eval()
 
@@ -38,7 +38,7 @@ def test_a_generator_makes_the_same_images_after_the_disk(tmp_path: Path) -> Non
     )
     assert read.train_images == b"ab\ncd\n"
     assert read.thumbnails is not None
-    assert read.thumbnails.pixels.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert torch.equal(read.thumbnails.pixels, torch.arange(384).byte().view(2, 192))
     assert read.thumbnails.labels.tolist() == [0, 1]
 
 
@@ -79,11 +79,21 @@ def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
         {"generator": {"width": 2, "depth": 3}},
         {"class_names": ["jay"]},
         {"class_counts": [5]},
+        {"class_counts": [1e999, 6]},
+        {"class_names": ["jay", 5]},
         {"data": {}},
+        {"data": ["train split"]},
+        {"recipe": 5},
     ):
         settings.write_text(json.dumps(content | change))
         with pytest.raises(CheckpointError, match="holds no generator that can be read"):
             read_generator(tmp_path / "a")
+    settings.write_text(json.dumps({key: value for key, value in content.items() if key != "recipe"}))
+    with pytest.raises(CheckpointError, match="got no 'recipe'"):
+        read_generator(tmp_path / "a")
+    settings.write_text("[" * 100_000)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        read_generator(tmp_path / "a")
     settings.write_text(json.dumps(content))
     tensors.write_bytes(tensors.read_bytes()[:-1] + b"x")
     listed = tmp_path / "a" / "train_images.txt"

@@ -79,6 +79,12 @@ def test_a_generator_that_saw_test_or_val_is_refused(tmp_path: Path, data: Data)
         see(recipe(), [path], runtime=CPU, cache=FeatureCache(tmp_path / "cache"))
 
 
+def test_a_version_of_which_nothing_was_kept_is_named(tmp_path: Path, data: Data):
+    path = write_version(tmp_path / "A", dict.fromkeys(data.class_names, 0), seen=data.train_images(), refused=2)
+    with pytest.raises(DataError, match=r"no image of .*A was kept: got none of 4; expected one or more; generate"):
+        see(recipe(), [path], runtime=CPU, cache=FeatureCache(tmp_path / "cache"))
+
+
 def test_what_the_recipe_mixes_in_does_not_judge(tmp_path: Path, data: Data):
     path, mixed = backwards(tmp_path / "A", data), recipe()
     mixed.data.synthetic = str(path)
@@ -127,6 +133,13 @@ def test_a_wrong_command_gets_one_message(
     shown = capsys.readouterr().err
     assert message in shown
     assert "Traceback" not in shown
+
+
+def test_it_is_one_thing_at_a_time(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as stopped:
+        main_gan.main(["--quality", "--verdict", "gen/A"])
+    assert stopped.value.code == 2
+    assert "argument --verdict: not allowed with argument --quality" in capsys.readouterr().err
 
 
 def test_a_dry_run_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

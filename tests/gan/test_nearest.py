@@ -28,6 +28,9 @@ def test_a_difference_is_a_root_mean_square_over_areas() -> None:
     changed = image.clone()
     changed[0, 0, :4, :4] = 1.0  # one of the areas, of one of three colours
     assert known.nearest(changed, [0]) == [round(math.sqrt(1 / (3 * SIDE**2)), 4)]
+    lopsided = Thumbnails(pixels=thumbnails(changed), labels=torch.tensor([0]))
+    assert lopsided.nearest(torch.cat([changed, changed.flip(3)]), [0, 0]) == [0.0, 0.0]
+    assert lopsided.nearest(changed.flip(2), [0])[0] > 0
 
 
 def test_every_train_image_has_a_thumbnail() -> None:

@@ -149,6 +149,18 @@ def test_too_few_held_out_images_leave_copies_unmeasured():
     assert version.unmeasured.startswith("96 held-out images cannot tell copies: at least 99")
 
 
+def test_held_out_images_that_train_has_leave_copies_unmeasured():
+    """And all else is found out none the less."""
+    found = judged({"copies": PLANTED["copies"]})
+    features = found.val.features.copy()
+    features[:9] = found.train.features[:9]
+    bench = prepare(dataclasses.replace(found, val=dataclasses.replace(found.val, features=features)), seed=0)
+    version = assess(bench.judged.versions[0], bench)
+    assert version.memorisation is None
+    assert version.unmeasured.startswith("held-out images that are in train: got ")
+    assert version.shown.n == 160
+
+
 def test_one_class_is_refused():
     lone = images("lone", np.zeros(20, np.int64), features(np.zeros(20, np.int64), seed=4))
     with pytest.raises(DataError, match=r"too few classes to judge: got 1 classes in every version.*generate more"):

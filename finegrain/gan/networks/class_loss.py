@@ -11,7 +11,7 @@ def data_to_data(images: Tensor, classes: Tensor, labels: Tensor, *, temperature
     With f an image's embedding and v its class's, both of length 1, of image i it is `−p + log(eᵖ + Σⱼ eⁿʲ)` with
     `p = min(0, f·v − m) / τ`, `nⱼ = max(0, f·fⱼ − (1 − m)) / τ` over the images j of other classes: easy pairs, whose
     class is near enough or whose images are far enough apart, give no gradient. The margin of negatives is 1 − m as in
-    the authors' code.
+    the authors' code, which besides divides the sum over j by the largest of all `eⁿʲ`; the formula does not.
 
     Args:
         images: float32 [B, E].
