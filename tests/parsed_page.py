@@ -13,7 +13,7 @@ HOSTILE = (
     "\"quoted' & {{ 7 * 7 }}",
     "b\udcffd",
 )
-VOID = {"meta", "link", "img", "br", "input", "hr"}
+VOID = {"meta", "link", "img", "br", "wbr", "input", "hr"}
 
 
 class Page(HTMLParser):

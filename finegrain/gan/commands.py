@@ -66,7 +66,8 @@ def answer(
     if verdict:
         return _verdict(words, config=config, out=out, resume=resume, dry_run=dry_run)
     if config is None:
-        expected, remedy = "a Python file with config() -> GanRecipe", "name configs/gan.py"
+        expected = "a Python file with config() -> GanRecipe"
+        remedy = "name configs/gan.py to train, or add --gen, --quality or --verdict"
         raise ConfigError(fault("--config is missing", got="none", expected=expected, remedy=remedy))
     recipe = _load(config)
     configs.override(recipe, words)

@@ -2,6 +2,8 @@
 
 import re
 
+from markupsafe import Markup, escape
+
 from finegrain.errors import printable
 
 _FORMULA_STARTS = ("=", "+", "-", "@")
@@ -20,6 +22,11 @@ def csv_cell(text: str) -> str:
     """
     line = one_line(text)
     return f"'{line}" if line.lstrip().startswith(_FORMULA_STARTS) else line
+
+
+def breakable(text: str) -> Markup:
+    """`text` escaped for HTML, with leave to break a line after its `_`: class names often have no space."""
+    return Markup(re.sub(r"_(?=[^_])", "_<wbr>", str(escape(text))))
 
 
 def markdown(text: str) -> str:

@@ -83,7 +83,7 @@ def _distance(version: VersionRecord) -> str:
     return (
         f"They are {'' if overall.above_floor else 'no '}further from held-out images than those from each other: "
         f"kernel distance {overall.value:.3g}{ends}, floor {overall.floor.high:.3g}, n = {overall.n_fake:,} each; "
-        f"of {len(classes)} classes by themselves {above} are."
+        f"of {_classes(len(classes))} by themselves {above} are."
     )
 
 
@@ -91,7 +91,7 @@ def _collapse(version: VersionRecord, class_names: Sequence[str]) -> Iterator[st
     if collapsed := version.collapsed:
         names = ", ".join(one_line(class_names[label]) for label in collapsed[:_NAMED])
         more = f" and {len(collapsed) - _NAMED} more" if len(collapsed) > _NAMED else ""
-        yield f"In {len(collapsed)} classes they are surely less than half as diverse as real ones: {names}{more}."
+        yield f"In {_classes(len(collapsed))} they are surely less than half as diverse as real ones: {names}{more}."
 
 
 def _copies(version: VersionRecord) -> str:
@@ -104,6 +104,10 @@ def _copies(version: VersionRecord) -> str:
         f"{percent(found.expected_rate)} of {found.n_held_out:,} held-out images (p = {found.p:.2g}); "
         f"{percent(found.duplicate_rate)} are duplicates of each other within a class."
     )
+
+
+def _classes(number: int) -> str:
+    return "1 class" if number == 1 else f"{number} classes"
 
 
 def _share(value: float | None, ends: Interval | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from finegrain.report.escape import markdown, one_line
+from finegrain.report.escape import breakable, markdown, one_line
 from finegrain.report.format import count, decimal, duration, interval, percent, points, signed, size
 
 
@@ -44,5 +44,6 @@ def _environment() -> jinja2.Environment:
         "duration": duration,
         "size": size,
         "markdown": markdown,
+        "breakable": breakable,
     }
     return environment

@@ -175,6 +175,15 @@ def test_wrong_input_is_one_message(
     assert message in refused(capsys, go(tmp_path / "run", *words))
 
 
+def test_one_thing_is_done_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main_gan.main(["--gen", "--quality"])
+    assert "argument --quality: not allowed with argument --gen" in capsys.readouterr().err
+    shown = refused(capsys, main_gan.main([]))
+    assert "--config is missing" in shown
+    assert "add --gen, --quality or --verdict" in shown
+
+
 def test_each_program_refuses_the_others_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     quickstart = str(ROOT / "configs" / "quickstart.py")
     message = "config() returned no generator's recipe: got Recipe; expected a GanRecipe, VaeRecipe or DiffusionRecipe"

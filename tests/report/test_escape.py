@@ -1,6 +1,6 @@
 import pytest
 
-from finegrain.report.escape import csv_cell, markdown, one_line
+from finegrain.report.escape import breakable, csv_cell, markdown, one_line
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,9 @@ def test_csv_cell_shows_a_leading_tab_as_text() -> None:
 def test_markdown_is_literal() -> None:
     assert markdown("<b>|`x`_[a](b)") == "\\<b\\>\\|\\`x\\`\\_\\[a\\](b)"
     assert markdown("a\n# b") == "a\\\\n\\# b"
+
+
+def test_a_long_name_may_break_after_its_words_and_stays_escaped() -> None:
+    assert breakable("a_b c") == "a_<wbr>b c"
+    assert breakable("__init__") == "__<wbr>init__"
+    assert breakable("<i>_&") == "&lt;i&gt;_<wbr>&amp;"

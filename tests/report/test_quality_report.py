@@ -50,13 +50,13 @@ def test_distance_is_said_against_the_floor() -> None:
         "They are further from held-out images than those from each other: kernel distance 0.5 (0.25 to 1)" in words()
     )
     assert "They are no further from held-out images" in words(far=0.005)
-    assert "floor 0.01, n = 90 each; of 1 classes by themselves 1 are." in words()
+    assert "floor 0.01, n = 90 each; of 1 class by themselves 1 are." in words()
 
 
 def test_collapsed_classes_are_named() -> None:
     assert "half as diverse" not in words()
     said = words(diversities=(of_class(0, diversity(0.8)), of_class(1, diversity(0.3))))
-    assert "In 1 classes they are surely less than half as diverse as real ones: wren." in said
+    assert "In 1 class they are surely less than half as diverse as real ones: wren." in said
 
 
 def test_copies_are_said_only_where_there_are_more_than_of_new_images() -> None:
