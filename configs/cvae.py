@@ -2,7 +2,9 @@
 
     python main_gan.py --config configs/cvae.py
 
-Minutes and result: not measured.
+At 64 pixels not measured. With image_size=32, one shared CPU core, 9 CPU minutes, one seed: kernel distance 0.024 at the
+last step, near the floor of 0.011: principal components of pixels do not mind that the birds are blurred. README
+compares it.
 """
 
 from configs.gan import config as gan

@@ -2,7 +2,9 @@
 
     python main_gan.py --config configs/gan_birds.py
 
-Minutes and result: not measured.
+Measured on one shared CPU core, bf16, about 37 CPU minutes, one seed: kernel distance to val 0.131 (0.110 to 0.152; 500
+generated and 300 real images, 64 principal components of pixels), smallest at the last step, floor 0.013. Colours and
+outlines of species are there, few whole birds. README has the verdict on its images.
 """
 
 from configs.gan import config as base

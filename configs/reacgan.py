@@ -2,7 +2,8 @@
 
     python main_gan.py --config configs/reacgan.py
 
-Minutes and result: not measured.
+At 64 pixels not measured. With image_size=32 train.steps=3000 train.patience=none, one shared CPU core, 8 CPU minutes,
+one seed: kernel distance 0.26 at the last step. README compares it.
 """
 
 from configs.gan import config as base
