@@ -2,8 +2,8 @@
 
     python main_gan.py --config configs/cvae.py
 
-At 64 pixels not measured. With image_size=32, one shared CPU core, 9 CPU minutes, one seed: kernel distance 0.024 at the
-last step, near the floor of 0.011: principal components of pixels do not mind that the birds are blurred. README
+At 64 pixels not measured. With image_size=32, one shared CPU core, 9 CPU minutes, one seed: kernel distance 0.024 at
+the last step, near the floor of 0.011: principal components of pixels do not mind that the birds are blurred. README
 compares it.
 """
 

@@ -2,9 +2,9 @@
 
     python main_gan.py --config configs/gan_cifar10.py
 
-As it stands not measured. With width 48, stopped after 5,000 of 12,000 steps, one shared CPU core, about 18 CPU minutes,
-one seed: kernel distance to val 0.083 (1,000 generated and 5,000 real images, 64 principal components of pixels), still
-falling. Ships, cars and planes can be made out.
+As it stands not measured. With width 48, stopped after 5,000 of 12,000 steps, one shared CPU core, about 18 CPU
+minutes, one seed: kernel distance to val 0.083 (1,000 generated and 5,000 real images, 64 principal components of
+pixels), still falling. Ships, cars and planes can be made out.
 """
 
 from configs.gan import config as base
