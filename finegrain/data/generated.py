@@ -151,7 +151,10 @@ def mix(data: Data, generated: Generated, *, fraction: float | None, seed: int) 
     """
     if unknown := [name for name in generated.class_names if name not in data.class_names]:
         got, expected = _some(unknown), f"those of the data: {_some(data.class_names)}"
-        what, remedy = f"{generated.path} has other classes", "generate from a generator of this data's classes"
+        what, remedy = (
+            f"{generated.path} has other classes",
+            "generate from these classes, or give the --config of its data",
+        )
         raise DataError(fault(what, got=got, expected=expected, remedy=remedy))
     _refuse_leak(data, generated)
     labels = [data.class_names.index(name) for name in generated.class_names]

@@ -77,10 +77,11 @@ class Judged:
 
     def _notes_on(self, version: JudgedVersion) -> Iterator[str]:
         seen = version.generated.train_images or frozenset()
+        and_filter = "" if version.generated.settings.get("filter") is None else " and the filter"
         if foreign := len(seen.difference(self.data.train_images())):
             yield (
-                f"{foreign:,} of the {len(seen):,} images that the generator of {version.name} was trained on are not "
-                "in this train split: copies of those are not found."
+                f"{foreign:,} of the {len(seen):,} images that the generator{and_filter} of {version.name} learned "
+                "from are not in this train split: copies of those are not found."
             )
         if version.generated.settings.get("filter") is not None:
             yield (

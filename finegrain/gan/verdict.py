@@ -22,7 +22,7 @@ from finegrain.judgement import count_test_evaluation
 from finegrain.metrics.benefit import Arm, benefit
 from finegrain.recipe import FEATURES, Recipe, build_cache, identify
 from finegrain.repeated.judges import RUNS, claim
-from finegrain.report.verdict import VerdictReport
+from finegrain.report.verdict import NAMES, VerdictReport
 from finegrain.runtime import Runtime, Stopwatch, device_faults, environment, seed_of
 from finegrain.storage import RunDirectory
 
@@ -156,7 +156,7 @@ def _notes(recipe: Recipe, learner: Learner, outcomes: Outcomes) -> list[str]:
     """Where val chose the first or the last of what it may choose from, and which features tell little."""
     ends = {learner.strengths[0], learner.strengths[-1]} - {""}
     notes = [
-        f"For {arm} val chose {one.strength}, at the end of what was tried: another might do better."
+        f"For {NAMES[arm]} val chose {one.strength}, at the end of what was tried: another might do better."
         for arm, one in outcomes.arms.items()
         if one.strength in ends
     ]

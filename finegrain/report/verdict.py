@@ -91,7 +91,7 @@ class VerdictReport(VerdictRecord):
             {
                 "record": self,
                 "name": one_line(self.name),
-                "version": one_line(self.version),
+                "version": one_line(Path(self.version).name),
                 "verdict": self.benefit.verdict,
                 "reason": self.benefit.reason,
                 "sentence": self.sentence(),

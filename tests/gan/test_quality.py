@@ -177,6 +177,6 @@ def test_notes_tell_what_the_numbers_cannot():
     blurred = dataclasses.replace(version.images, source=Small())
     changed = dataclasses.replace(version, generated=generated, images=blurred)
     foreign, chosen, small = dataclasses.replace(found, versions=(changed,)).notes()
-    assert foreign.startswith("2 of the 3 images that the generator of held_out was trained on are not in this")
+    assert foreign.startswith("2 of the 3 images that the generator and the filter of held_out learned from are not")
     assert chosen.startswith("A classifier chose among the images of held_out")
     assert small.startswith("The images of held_out have 16 pixels a side, the first of train 32")

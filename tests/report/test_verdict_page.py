@@ -106,6 +106,12 @@ def test_arms_that_never_differ_are_drawn_without_interval(tmp_path: Path) -> No
     assert "no interval, as nothing varies" in text_of(report, tmp_path)
 
 
+def test_the_title_names_the_folder_alone(tmp_path: Path) -> None:
+    report = make_verdict(version="/data/gen/A", name="birds")
+    assert "<h1>Does A help birds?</h1>" in report.write(tmp_path).read_text(encoding="utf-8")
+    assert json.loads((tmp_path / "verdict.json").read_text())["version"] == "/data/gen/A"
+
+
 def test_names_are_only_ever_text(tmp_path: Path) -> None:
     for name in HOSTILE:
         report = make_verdict(
