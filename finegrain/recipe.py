@@ -13,7 +13,7 @@ from torch import nn
 
 from finegrain import caching, config
 from finegrain.data import splits
-from finegrain.data.base import Data, DataConfig
+from finegrain.data.base import SYNTHETIC_FRACTION, Data, DataConfig
 from finegrain.data.feed import Feed, ImageFeed
 from finegrain.data.generated import TRAIN_IMAGES, listed
 from finegrain.data.loader import Loader
@@ -83,6 +83,10 @@ class Recipe:
                 )
             )
         faults += caching.faults(self.tuning, self.augment)
+        if self.data.synthetic is None and self.data.synthetic_fraction != SYNTHETIC_FRACTION:
+            remedy = "set data.synthetic to a version that main_gan.py --gen wrote, or leave it out"
+            got, expected = self.data.synthetic_fraction, "generated images to take a share of"
+            faults.append(fault("data.synthetic_fraction has no effect", got=got, expected=expected, remedy=remedy))
         if self.model.weights is not None and not self.tuning.pretrained:
             faults.append(
                 fault(

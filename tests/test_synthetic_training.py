@@ -82,6 +82,11 @@ def test_what_knows_a_test_image_is_refused(place: Path, tmp_path: Path, capsys:
     assert "was trained on images that are to judge: got 1 of test (test/auk/0.png)" in shown
 
 
+def test_a_share_of_nothing_is_refused(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert go(place, "--out", str(tmp_path / "run"), "data.synthetic_fraction=0.5") == 2
+    assert "data.synthetic_fraction has no effect: got 0.5" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["crossval", "learning-curve", "tune"])
 def test_commands_that_judge_by_train_images_refuse_them(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str

@@ -16,6 +16,8 @@ from finegrain.errors import DataError, fault
 from finegrain.storage import locate
 
 Split = Literal["train", "val", "test"]
+SYNTHETIC_FRACTION = 0.3
+"""Share of generated images in train, where nothing else is asked for."""
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
 
@@ -171,7 +173,7 @@ class DataConfig:
     """Folder for decoded pixels (uint8 memory map), so that later epochs decode nothing; none: decode each time."""
     synthetic: str | None = None
     """Folder that `main_gan.py --gen` wrote, gen/<version>: its images are mixed into train, never into val or test."""
-    synthetic_fraction: Annotated[float, Range(above=0, below=1)] | None = 0.3
+    synthetic_fraction: Annotated[float, Range(above=0, below=1)] | None = SYNTHETIC_FRACTION
     """Share of each class of the mixed train split that is generated; none: all images there are."""
 
     facts: ClassVar[Facts | None] = None
