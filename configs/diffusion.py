@@ -2,7 +2,9 @@
 
     python main_gan.py --config configs/diffusion.py
 
-Minutes and result: not measured.
+At 64 pixels not measured. With image_size=32 train.patience=none, one shared CPU core, about 12 CPU minutes, one seed:
+kernel distance 0.0125 by principal components of pixels, floor 0.011, after 2,000 steps; the birds are grainy, and
+2 x 2 squares show. 1,600 images take 2 CPU minutes. README compares it.
 """
 
 from configs.gan import config as gan
