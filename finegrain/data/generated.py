@@ -159,7 +159,8 @@ def mix(data: Data, generated: Generated, *, fraction: float | None, seed: int) 
     _refuse_leak(data, generated)
     labels = [data.class_names.index(name) for name in generated.class_names]
     pool = [dataclasses.replace(sample, label=labels[sample.label]) for sample in generated.samples]
-    pool.sort(key=lambda sample: hashlib.sha256(f"{seed} {sample.path}".encode()).digest())
+    shown = generated.digests  # the draw is one of images, whatever the version's folder is called
+    pool.sort(key=lambda sample: hashlib.sha256(f"{seed} {shown[sample.path].hex()}".encode()).digest())
     if fraction is not None:
         numbers = _numbers(data, labels, fraction)
         _require(generated, {name: numbers[label] for name, label in zip(generated.class_names, labels, strict=True)})

@@ -85,6 +85,19 @@ def test_the_seed_chooses_and_more_images_include_fewer(made: Generated, real: D
     assert few != other
 
 
+def test_the_draw_is_the_same_whatever_the_folder_is_called(made: Generated, real: Data) -> None:
+    renamed = read_version(made.path.rename(made.path.with_name("w")))
+    drawn = [
+        {
+            each.digests[sample.path]
+            for sample in mix(real, each, fraction=0.3, seed=0).train
+            if sample.path in each.digests
+        }
+        for each in (made, renamed)
+    ]
+    assert drawn[0] == drawn[1] != set(made.digests.values())
+
+
 def test_features_have_the_keys_they_have_apart(made: Generated, real: Data) -> None:
     mixed = mix(real, made, fraction=None, seed=0)
     for source, samples in ((real.source, real.train[:3]), (made.source, made.samples[:3])):

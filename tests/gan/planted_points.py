@@ -45,7 +45,7 @@ class Planted:
             class_names=CLASSES,
             asked=(FAKE,) * K,
             source=GeneratedSource(prefix="generated://", files=None),  # type: ignore[arg-type]
-            digests={sample.path: b"" for sample in samples},
+            digests={sample.path: sample.path.encode() for sample in samples},
             train_images=frozenset(sample.path for sample in train),
             filter_known=True,
             settings={},
