@@ -64,6 +64,8 @@ class Judged:
 
     data: Data
     """The real data, without a generated image."""
+    model: Classifier
+    """What saw them: `starting_model`."""
     extractor: Extractor
     train: Images
     val: Images
@@ -132,6 +134,7 @@ def see(recipe: Recipe, paths: Sequence[Path], *, runtime: Runtime, cache: Featu
     names = version_names(list(found))
     return Judged(
         data=data,
+        model=model,
         extractor=extractor_of(model),
         train=images(data.train, data.source, "train"),
         val=images(data.val, data.source, "val"),

@@ -51,7 +51,8 @@ class Player(Generic[Network]):
         """
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(self.scaler.scale(loss))
-        self.runtime.replicas.average([p.grad for p in self.parameters if p.grad is not None])
+        if self.runtime.replicas.count > 1:
+            self.runtime.replicas.average([p.grad for p in self.parameters if p.grad is not None])
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         read = torch.stack(
@@ -68,7 +69,8 @@ class Player(Generic[Network]):
         else:
             raise self._diverged("gradient", norm_value, number)
         self.scaler.update()
-        self.runtime.replicas.average([b for b in self.network.buffers() if b.is_floating_point()])
+        if self.runtime.replicas.count > 1:
+            self.runtime.replicas.average([b for b in self.network.buffers() if b.is_floating_point()])
         return dict(zip(watched, values, strict=True))
 
     def _skip(self, number: int) -> None:

@@ -1,8 +1,8 @@
 """`main_gan.py --verdict`: do generated images help a classifier? At equal steps, against what could pass for help."""
 
+import functools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from finegrain.errors import ConfigError, DataError, fault
 from finegrain.features.cache import FeatureCache
 from finegrain.gan.arms import build_arms
 from finegrain.gan.experiment import Experiment, Outcomes, Trainings, conduct
-from finegrain.gan.judged import Judged, JudgedVersion, see, starting_model
+from finegrain.gan.judged import Judged, JudgedVersion, see
 from finegrain.gan.learners import FineTuner, HeadLearner, Learner
 from finegrain.gan.verdict_rows import arm_rows, class_rows
 from finegrain.judgement import count_test_evaluation
@@ -62,7 +62,7 @@ def verdict(recipe: Recipe, experiment: Experiment, path: Path, *, directory: Ru
                 experiment,
                 Trainings(
                     learner=learner,
-                    arms=partial(_arms, judged),
+                    arms=functools.cache(functools.partial(_arms, judged)),  # all arms of a seed are made of one draw
                     seeds=range(recipe.seed, recipe.seed + experiment.seeds),
                 ),
                 open_test=lambda: looks.append(count_test_evaluation(directory)),
@@ -124,14 +124,13 @@ def _claim(
     recipe: Recipe, experiment: Experiment, judged: Judged, *, runtime: Runtime, directory: RunDirectory
 ) -> None:
     """Write down what the directory holds, or refuse one that holds another verdict; more seeds go on with fewer."""
-    model = starting_model(recipe, num_classes=len(judged.data.class_names), runtime=runtime)
     (version,) = judged.versions
     identity = {
         "seeds": experiment.seeds,
         "fractions": list(experiment.fractions),
         "version": version.generated.sha256,
         "network": judged.extractor.sha256,
-        **identify(recipe, data=judged.data, model=model, runtime=runtime),
+        **identify(recipe, data=judged.data, model=judged.model, runtime=runtime),
     }
     claim(directory, SETTINGS, identity)
 

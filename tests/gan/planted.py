@@ -66,4 +66,4 @@ def judged(versions: Mapping[str, Images], *, val: int = 15, test: int = 60) -> 
         image_ids={sample.path: "seen" for sample in parts["train"].samples},
     )
     found = tuple(version(name, shown) for name, shown in versions.items())
-    return Judged(data=data, extractor=NETWORK, **parts, versions=found)
+    return Judged(data=data, model=None, extractor=NETWORK, **parts, versions=found)
