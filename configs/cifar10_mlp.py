@@ -19,5 +19,6 @@ def config() -> Recipe:
     recipe.data = Cifar10(root="cifar10")
     recipe.augment = AugmentConfig(preset="weak")
     recipe.model = ModelConfig(name="scratch/mlp")
+    recipe.train.epochs = 50
     recipe.train.batch_size = 128
     return recipe

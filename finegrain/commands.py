@@ -21,9 +21,10 @@ from finegrain.repeated.compare import compare
 from finegrain.repeated.crossval import EVALUATION, Protocol, crossval
 from finegrain.repeated.learning_curve import CURVE, Sampling, learning_curve
 from finegrain.report.comparison import PAGE
+from finegrain.search.budget import Search
 from finegrain.search.lr_range import Sweep, lr_range
 from finegrain.search.ranges import in_words, is_range, read_space
-from finegrain.search.tune import Search, tune
+from finegrain.search.tune import tune
 from finegrain.storage import RunDirectory, run_directory
 from finegrain.survey import Survey, survey
 

@@ -16,13 +16,15 @@ Space = Mapping[str, Distribution]
 
 LOG_RATIO = 10
 """A range of positive numbers whose ends are at least this far apart is searched on a logarithmic scale."""
-_FIXED = ("name", "seed", "data.", "runtime.", "train.monitor")
+_FIXED = ("name", "seed", "data.", "runtime.", "train.monitor", "train.patience")
 """Keys, and beginnings of keys, by which trials could not be compared any more."""
 
 
 def is_range(recipe: Recipe, word: str) -> bool:
     """Whether a KEY=VALUE word gives several values to a field that takes one."""
     key, _, text = word.partition("=")
+    if text.startswith(("(", "[")):  # a tuple, of an argument of a network say
+        return False
     separator = "," if "," in text else ".."
     try:
         first = _read(recipe, key, text.partition(separator)[0])

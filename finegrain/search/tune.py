@@ -3,46 +3,30 @@
 import dataclasses
 import json
 import logging
-import math
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import optuna
 from optuna.distributions import distribution_to_json
 
 from finegrain import config
-from finegrain.config import Count, Range
 from finegrain.data import splits
 from finegrain.data.base import Data
-from finegrain.data.carve import carve
 from finegrain.data.generated import refuse
 from finegrain.engine.checkpoint import read_course
 from finegrain.errors import ConfigError, DeviceError, InUseError, NumericsError
 from finegrain.features.cache import FeatureCache
 from finegrain.recipe import FEATURES, Recipe, build_cache, build_model, fit, identify, run
 from finegrain.report.search import SearchReport
-from finegrain.report.search_page import NAMES
 from finegrain.runtime import Runtime, Stopwatch, device_faults, environment
+from finegrain.search.budget import Search, divide, full_recipe, in_words, spared_epochs, trial_recipe
 from finegrain.search.findings import as_trial, as_varied, best_trial, importances, read_test
 from finegrain.search.ranges import Space, as_words, own_values, read_space, varied
 from finegrain.search.study import Study, each_epoch
 from finegrain.storage import RunDirectory
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(kw_only=True, slots=True)
-class Search:
-    """How much is tried, and on what."""
-
-    trials: Count = 40
-    """By all processes together."""
-    fraction: Annotated[float, Range(above=0, most=1)] = 0.5
-    """Share of train, without the val split that is carved out of it, that trials are trained on."""
-    ranges: tuple[str, ...] = ()
-    """KEY=LOW..HIGH and KEY=A,B,...; none: the learning rate."""
 
 
 def tune(recipe: Recipe, search: Search, path: Path) -> str:
@@ -55,7 +39,9 @@ def tune(recipe: Recipe, search: Search, path: Path) -> str:
         ConfigError: A range is wrong, the recipe mixes generated images into train, or no trial could be finished.
     """
     refuse(recipe.data, command="tune")
-    space = read_space(recipe, search.ranges)
+    short = trial_recipe(recipe, search)
+    config.check(short)
+    space = read_space(short, search.ranges)
     with device_faults():
         runtime = recipe.runtime.build()
         table = recipe.data.table()
@@ -65,33 +51,23 @@ def tune(recipe: Recipe, search: Search, path: Path) -> str:
         study = Study(
             path,
             space=space,
-            identity=identity | identify(recipe, data=data, model=model, runtime=runtime),
+            identity=identity | identify(short, data=data, model=model, runtime=runtime),
             config=config.dump(recipe),
-            first=own_values(recipe, space),
+            first=own_values(short, space),
             seed=recipe.seed,
             maximize=recipe.train.metric != "loss",
-            spared_epochs=_spared_epochs(recipe),
+            spared_epochs=spared_epochs(short),
         )
         del model
         cache = build_cache(recipe.runtime, run=path)
         for trial, directory in study.trials(search.trials):
             facts = study.found(trial.params)
             if facts is None:
-                facts = _carry_out(recipe, trial, data=data, directory=directory, runtime=runtime, cache=cache)
+                facts = _carry_out(short, trial, data=data, directory=directory, runtime=runtime, cache=cache)
             study.tell(trial, facts)
             words = " ".join(as_words(trial.params))
             logger.info("trial %d, %s: %s", trial.number, words, facts["stopped"] or f"{facts['figure']:.4f}")
     return _conclude(recipe, search, study, space=space, data=data, runtime=runtime)
-
-
-def divide(data: Data, recipe: Recipe, *, fraction: float) -> Data:
-    """What the trials see: a val split carved out of train, and `fraction` of the rest to train on.
-
-    Their val split also stands in for test, which they must not see.
-    """
-    inner = carve(data.train, fraction=recipe.data.val_fraction, seed=recipe.seed)
-    part = carve(inner.kept, fraction=1 - fraction, seed=recipe.seed).kept if fraction < 1 else inner.kept
-    return dataclasses.replace(data, train=part, val=inner.taken, test=inner.taken, dropped=(), notes=())
 
 
 def _carry_out(
@@ -148,15 +124,16 @@ def _conclude(recipe: Recipe, search: Search, study: Study, *, space: Space, dat
     running = [str(trial.number) for trial in trials if not trial.state.is_finished()]
     if running:
         return f"{recipe.name}: other processes still carry out trial {', '.join(running)}; the last one goes on"
-    best = best_trial(trials, maximize=recipe.train.metric != "loss")
+    best = as_trial(best_trial(trials, maximize=recipe.train.metric != "loss"))
+    full, setting = full_recipe(recipe, search, best)
     report = SearchReport(
         name=recipe.name,
         monitor=recipe.train.metric,
         varied=[as_varied(key, allowed) for key, allowed in space.items()],
         trials=[as_trial(trial) for trial in trials],
-        best=as_trial(best),
-        setting=as_words(best.params),
-        protocol=_in_words(recipe, search, data),
+        best=best,
+        setting=setting,
+        protocol=in_words(recipe, search, data),
         importances=importances(study.study, trials),
         test=None,
         recipe_source=config.dump(recipe),
@@ -165,31 +142,9 @@ def _conclude(recipe: Recipe, search: Search, study: Study, *, space: Space, dat
     page = report.write(study.folder)
     folder = study.folder / f"best-{best.number}"
     try:
-        result = run(varied(recipe, best.params), directory=RunDirectory(folder, resume=True))
+        result = run(full, directory=RunDirectory(folder, resume=True))
     except InUseError:
         return f"{recipe.name}: another process trains with the best setting\n{page}"
     dataclasses.replace(report, test=read_test(folder)).write(study.folder)
     shutil.rmtree(study.folder / FEATURES, ignore_errors=True)
     return f"the best of {len(trials)} trials: {' '.join(report.setting)}\n{result}\n{page}"
-
-
-def _in_words(recipe: Recipe, search: Search, data: Data) -> list[str]:
-    """How it was searched, for a reader who knows neither the recipe nor this file."""
-    spared = _spared_epochs(recipe)
-    return [
-        f"The trials were trained on {len(data.train):,} images, {search.fraction:.0%} of what train has beside their "
-        f"{len(data.val):,} validation images, which were carved out of it, stratified by class, groups together: one "
-        f"of these is {100 / len(data.val):.2g} points. No trial read test, or a val split that the dataset ships.",
-        f"What chose is {NAMES[recipe.train.metric]} at the epoch that a trial keeps; of equal ones the smaller loss.",
-        "The values come from TPE (Bergstra et al. 2011), those of the first ten trials from chance; where the "
-        "recipe's own lie in the ranges, they come first. Values that come again are not trained again.",
-        f"From the sixth on a trial was stopped at an epoch{f' after the first {spared}' if spared else ''} where its "
-        "best so far lay below the median of the finished trials.",
-        "The run with the best setting learns from all of train, by the same recipe: epochs, schedule and batch size "
-        "are those of the trials, its steps more.",
-    ]
-
-
-def _spared_epochs(recipe: Recipe) -> int:
-    """No trial is stopped in the warm-up, nor in the first quarter, in which a large learning rate looks best."""
-    return max(math.ceil(recipe.schedule.warmup_epochs), recipe.train.epochs // 4)

@@ -42,6 +42,7 @@ def test_a_list_is_one_value():
     recipe = tiny_recipe.config()
     recipe.schedule = MultiStep()
     assert not is_range(recipe, "schedule.milestones=1,2")
+    assert not is_range(recipe, "model.args.channels=(16,32)")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from finegrain import config, recipe
 from finegrain.data import splits
 from finegrain.errors import InUseError
 from finegrain.recipe import Recipe
-from finegrain.search import tune
+from finegrain.search import budget
 from tests import tiny_recipe
 
 QUICK = ["train.epochs=1", "tuning.probe_first=false", "schedule.warmup_epochs=0"]
@@ -83,6 +83,29 @@ def test_the_same_command_gives_the_same_trials_and_more_of_them_go_on(go, alone
     assert len({row["optim.lr"] for row in trials("one")}) == 3
     assert (float(trials("one")[0]["optim.lr"]), trials("one")[0]["augment.preset"]) == (3e-3, "strong")  # the recipe's
     assert alone[0] == alone[2]
+
+
+def test_the_last_run_has_the_best_epochs_of_the_best_trial(go, alone, capsys):
+    words = ["train.epochs=9", "epochs=6", "patience=1", "schedule.warmup_epochs=1", "train.monitor=last"]
+    assert go("out", "trials=3", *words) == 0
+    rows = trials("out")
+    assert all(1 <= int(row["epochs"]) <= 6 for row in rows)
+    assert any(int(row["epochs"]) == int(row["kept_epoch"]) + 2 for row in rows)  # one that waited in vain
+    best = max(rows, key=lambda row: (float(row["val_top1"]), -float(row["val_loss"])))
+    assert alone[0].train.epochs == int(best["kept_epoch"]) + 1
+    assert (alone[0].train.monitor, alone[0].train.patience) == ("last", None)
+    assert f"train.epochs={alone[0].train.epochs}" in Path("out/report.html").read_text()
+
+
+def test_without_patience_the_last_run_has_all_epochs(go, alone):
+    assert go("out", "trials=1", "train.epochs=3", "epochs=2", "patience=none") == 0
+    assert [row["epochs"] for row in trials("out")] == ["2"]
+    assert alone[0].train.epochs == 3
+
+
+def test_a_warm_up_that_a_short_trial_has_no_room_for_is_refused(go, capsys):
+    assert go("out", "train.epochs=4", "epochs=1", "schedule.warmup_epochs=2") == 2
+    assert "schedule.warmup_epochs is longer than the run: got 2.0" in capsys.readouterr().err
 
 
 def test_a_stop_in_the_middle_changes_no_trial(go, alone, monkeypatch, capsys):
@@ -157,11 +180,11 @@ def test_trials_see_neither_test_nor_the_val_split_of_the_dataset(go, alone, mon
     assert [len(part) for part in parts] == [6, 3, 3]
 
 
-@pytest.mark.parametrize(("fraction", "kept"), [(1.0, 12), (0.5, 6), (0.01, 3)])
-def test_a_fraction_keeps_every_class_and_its_val_split(go, fraction: float, kept: int):
+@pytest.mark.parametrize(("fraction", "kept"), [(1.0, 12), (0.5, 6), (0.01, 3), (None, 12)])
+def test_a_fraction_keeps_every_class_and_its_val_split(go, fraction: float | None, kept: int):
     tiny = tiny_recipe.config()
     data = splits.build(tiny.data, tiny.data.table())
-    part, whole = (tune.divide(data, tiny, fraction=share) for share in (fraction, 1.0))
+    part, whole = (budget.divide(data, tiny, fraction=share) for share in (fraction, 1.0))
     assert len(part.train) == kept
     assert set(part.class_counts()) == {kept // 3}
     assert part.val == whole.val
@@ -197,7 +220,7 @@ def test_another_search_or_a_run_in_the_directory_is_refused(go, alone, capsys):
         ("optim.lr=2..1", "LOW..HIGH with numbers LOW < HIGH"),
         ("augment.preset=weak,huge", "got huge"),
         ("trials=0", "trials"),
-        ("fraction=0", "fraction is not allowed: got 0.0; expected a number > 0 and ≤ 1"),
+        ("fraction=0", "fraction is not allowed: got 0.0; expected a number > 0 and ≤ 1 or none"),
         ("ranges=x", "unknown config key"),
     ],
 )
