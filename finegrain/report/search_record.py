@@ -47,11 +47,21 @@ class FinalResult:
     top1: float
     interval: tuple[float, float]
     """95 %, of the images."""
+    loss: float
+    """Log-loss, in nats."""
     n: int
     page: str
     """Path of its own report from the folder of this one."""
     looks: int
     """How often test was looked at in this folder, by this run and any before it."""
+    train_images: int
+    parameters: int
+    """All of them, trained or not."""
+    trained: int
+    """Parameters that were trained."""
+    seconds: float
+    """Time of the training."""
+    device: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -80,7 +80,13 @@ def read_test(folder: Path) -> FinalResult:
     return FinalResult(
         top1=numbers["test"]["top1"],
         interval=(low, high),
+        loss=numbers["test"]["loss"],
         n=numbers["splits"]["test"]["count"],
         page=f"{folder.name}/{REPORT}",
         looks=sum(other["test_evaluations"] for other in beside),
+        train_images=numbers["splits"]["train"]["count"],
+        parameters=numbers["parameters"]["total"],
+        trained=numbers["parameters"]["trainable"],
+        seconds=numbers["seconds_by_phase"]["training"],
+        device=numbers["environment"]["device"],
     )

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 from parsed_page import HOSTILE, Page, asks_for_nothing
-from search_sample import TRIALS, VARIED, make_search, trial
+from search_sample import TRIALS, VARIED, final, make_search, trial
 
 from finegrain.report.chart import BOTTOM, HEIGHT, LEFT, TOP, WIDTH
 from finegrain.report.search_page import html, scatters
-from finegrain.report.search_record import FinalResult
 
 
 def shown(**changes: object) -> str:
@@ -21,7 +20,9 @@ def test_the_page_tells_the_numbers():
     for expected in (
         "5 trials of augment.preset, optim.lr, train.epochs; trial 1 did best", "90.0 %", "The best of 5 figures",
         "augment.preset=strong optim.lr=0.0123456789 train.epochs=3", "85.3 %", "84.0–86.5, n = 2,903",
-        "looked at once", "0.01235", "below the median", "75 %", "1e-05 to 0.1, log-uniform", "return Recipe(a < b)",
+        "looked at once", "best-1/report.html", "0.457",
+        "2,699 images", "51,300 of 11,689,512", "3 min 12 s, cpu <b>",
+        "0.01235", "below the median", "75 %", "1e-05 to 0.1, log-uniform", "return Recipe(a < b)",
         "The trials were trained on 12 images.", "2.15.0", "the loss is not finite <b>",
     ):  # fmt: skip
         assert expected in text, expected
@@ -35,8 +36,7 @@ def test_what_is_not_known_is_not_said():
 
 
 def test_a_second_look_at_test_is_told():
-    again = FinalResult(top1=0.853, interval=(0.84, 0.865), n=2903, page="best-1/report.html", looks=3)
-    assert "looked at 3 times in this folder" in shown(test=again)
+    assert "looked at 3 times in this folder" in shown(test=final(looks=3))
 
 
 def test_a_search_by_loss_has_no_per_cent():
