@@ -7,6 +7,7 @@ from dataclasses import replace
 from finegrain.data.base import Data, Sample
 from finegrain.data.feed import Feed
 from finegrain.data.transforms import AugmentConfig
+from finegrain.engine.evaluate import EvaluationConfig
 from finegrain.errors import ConfigError, fault
 from finegrain.features.cache import FeatureCache
 from finegrain.features.cut import enter, find_cut
@@ -22,8 +23,8 @@ from finegrain.tuning.head import Head
 logger = logging.getLogger(__name__)
 
 
-def faults(tuning: Tuning, augment: AugmentConfig) -> list[str]:
-    """What stands against the `cached_views` that are asked for."""
+def faults(tuning: Tuning, augment: AugmentConfig, evaluation: EvaluationConfig) -> list[str]:
+    """What stands against the `cached_views`, and the curves of test, that are asked for."""
     views = tuning.cached_views
     against = {
         "every layer is trained": not tuning.freezes,
@@ -31,11 +32,16 @@ def faults(tuning: Tuning, augment: AugmentConfig) -> list[str]:
         "images are not varied: 1 view is all there is": augment.preset == "none" and (views or 1) > 1,
     }
     remedy = "leave tuning.cached_views out, or change what stands against it"
-    return [
+    found = [
         fault("tuning.cached_views cannot be", got=views, expected=f"none, as {why}", remedy=remedy)
         for why, holds in against.items()
         if holds and views is not None
     ]
+    if evaluation.test_curve and train_views(tuning, augment, seed=0) is not None:
+        expected = "false, as the frozen layers run once on train and val, and the loop then reads no images"
+        remedy = "leave it out, or let them run in every epoch: tuning.cached_views=none augment.preset=weak"
+        found.append(fault("evaluation.test_curve cannot be", got="true", expected=expected, remedy=remedy))
+    return found
 
 
 def reads_the_same(tuning: Tuning, augment: AugmentConfig) -> bool:

@@ -1,12 +1,12 @@
 """Judge a run's best model: once on val, counted on test, and written down as a report."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from finegrain.data.base import Data
-from finegrain.data.feed import Feed
+from finegrain.data.feed import Feed, Inputs
 from finegrain.engine.checkpoint import Course, read_course, read_json
 from finegrain.engine.evaluate import EvaluationConfig, predict
 from finegrain.error_analysis import analyse, features_by, maps_by
@@ -24,6 +24,8 @@ from finegrain.storage import RunDirectory
 
 REPORT = "report.html"
 """Written last of all: where it lies, the run was judged."""
+STRUCTURE = "model.txt"
+"""What `models.summary.structure` says of the model as it was trained, the best one having nothing frozen any more."""
 _COUNT = "test_evaluations.json"
 
 
@@ -126,6 +128,8 @@ def judge(
         val_chose=course.identity["train.monitor"] != "last",
         errors=errors,
         kernels=None if (kernels := first_kernels(model)) is None else kernels.numpy(),
+        architecture=course.identity["architecture"],
+        structure=_structure(directory),
         recipe_source=(directory.path / "config.py").read_text(encoding="utf-8", errors="surrogateescape"),
         seconds=seconds,
         peak_memory_bytes=runtime.peak_memory_bytes(),
@@ -134,6 +138,25 @@ def judge(
         notes=(*data.carved, *data.notes, *course.notes(), *evaluation.notes()),
     )
     return f"{report.headline()}\n{report.write(directory.path)}"
+
+
+class CountedFeed:
+    """A feed of test that counts each look at it before the look is taken."""
+
+    def __init__(self, test: Feed, *, directory: RunDirectory) -> None:
+        """Feed what `test` does, counting in `directory`."""
+        self.samples, self.batch_size = test.samples, test.batch_size
+        self._test = test
+        self._directory = directory
+
+    def __len__(self) -> int:
+        """Steps of a look."""
+        return len(self._test)
+
+    def epoch(self, epoch: int, start_step: int = 0) -> Iterator[Inputs]:
+        """The steps of `test`."""
+        count_test_evaluation(self._directory)
+        return self._test.epoch(epoch, start_step)
 
 
 def count_test_evaluation(directory: RunDirectory) -> int:
@@ -146,6 +169,12 @@ def count_test_evaluation(directory: RunDirectory) -> int:
     count = 1 + (read_json(file, int) if file.exists() else 0)
     directory.write(_COUNT, json.dumps(count))
     return count
+
+
+def _structure(directory: RunDirectory) -> str:
+    """The table of layers; empty where the run wrote none."""
+    file = directory.path / STRUCTURE
+    return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
 
 def _split_records(data: Data) -> dict[str, SplitRecord]:

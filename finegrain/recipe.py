@@ -29,12 +29,13 @@ from finegrain.features.cache import FeatureCache
 from finegrain.features.extract import extract
 from finegrain.features.probe import fit_probe
 from finegrain.features.views import evaluation_views
-from finegrain.judgement import REPORT, best_model, judge, judged
+from finegrain.judgement import REPORT, STRUCTURE, CountedFeed, best_model, judge, judged
 from finegrain.losses.base import LossConfig
 from finegrain.metrics.confidence import Promises
 from finegrain.models.adapter_folder import save_adapter
 from finegrain.models.classifier import Classifier
 from finegrain.models.config import ModelConfig
+from finegrain.models.summary import structure
 from finegrain.models.weights import save_folder
 from finegrain.optim.base import OptimConfig
 from finegrain.optim.penalty import PenaltyConfig
@@ -82,7 +83,7 @@ class Recipe:
                     remedy="lower it",
                 )
             )
-        faults += caching.faults(self.tuning, self.augment)
+        faults += caching.faults(self.tuning, self.augment, self.evaluation)
         if self.data.synthetic is None and self.data.synthetic_fraction != SYNTHETIC_FRACTION:
             remedy = "set data.synthetic to a version that main_gan.py --gen wrote, or leave it out"
             got, expected = self.data.synthetic_fraction, "generated images to take a share of"
@@ -111,6 +112,8 @@ class Feeds:
 def run(recipe: Recipe, *, directory: RunDirectory, promises: Promises | None = None) -> str:
     """Train, evaluate once on the test split, write the report; return the result in one line.
 
+    Where `evaluation.test_curve` asks for it, test is evaluated after every epoch too, and nothing chosen by it.
+
     A directory that holds checkpoints of this recipe is gone on with, from the newest. `promises` is for
     `judgement.judge`.
     """
@@ -124,7 +127,13 @@ def run(recipe: Recipe, *, directory: RunDirectory, promises: Promises | None = 
             data = splits.build(recipe.data, table)
         finished_before = judged(directory)
         cache = build_cache(recipe.runtime, run=directory.path)
-        fit(recipe, model, data=data, directory=directory, runtime=runtime, cache=cache, clock=clock)
+        if not directory.begun:
+            directory.write(STRUCTURE, structure(model))
+        test = None
+        if recipe.evaluation.test_curve:
+            feeds = build_feeds(recipe, data=data, preprocessing=model.preprocessing, runtime=runtime)
+            test = CountedFeed(feeds.test, directory=directory)
+        fit(recipe, model, data=data, test=test, directory=directory, runtime=runtime, cache=cache, clock=clock)
         if finished_before:
             return f"{recipe.name}: finished before, nothing is left to do\n{directory.path / REPORT}"
         best = best_model(directory, class_names=data.class_names, runtime=runtime, trust=recipe.model.trust)
@@ -164,9 +173,10 @@ def fit(
     runtime: Runtime,
     cache: FeatureCache,
     clock: Stopwatch,
+    test: Feed | None = None,
     on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None,
 ) -> None:
-    """Train `model` on the train split and keep its best epoch by validation in `directory`; test is not looked at.
+    """Train `model` on the train split and keep its best epoch by validation in `directory`.
 
     Args:
         recipe: Says how.
@@ -176,6 +186,7 @@ def fit(
         runtime: Where and how to compute.
         cache: Keeps what the frozen part of the network gives.
         clock: Adds the time spent to its phases.
+        test: Judged after every epoch, for the curves alone; none: test is not looked at.
         on_epoch: Receives each epoch's row of the history once it is saved; training ends with what it raises.
     """
     if recipe.tuning.probe_first and not directory.begun:
@@ -200,7 +211,7 @@ def fit(
             log(row)
             on_epoch(row)
 
-        trainer.fit(train, val, on_epoch=tell)
+        trainer.fit(train, val, test, on_epoch=tell)
 
 
 def training_feeds(
@@ -347,8 +358,9 @@ def build_checkpoints(
 
 
 def identify(recipe: Recipe, *, data: Data, model: Classifier, runtime: Runtime) -> dict[str, Any]:
-    """All that the numbers of a run depend on; how images are loaded and how often is saved changes none."""
+    """All that the numbers of a run depend on; how images are loaded, how often is saved or shown changes none."""
     free = (
+        "evaluation.test_curve",
         "runtime.num_workers",
         "runtime.compile",
         "runtime.cache",

@@ -138,6 +138,29 @@ def test_what_cannot_be_cached_is_refused(tuning, augment, why) -> None:
         config.check(recipe)
 
 
+@pytest.mark.parametrize(
+    ("tuning", "augment", "allowed"),
+    [
+        (Head(), AugmentConfig(preset="none"), False),
+        (LastBlock(cached_views=2), AugmentConfig(), False),
+        (Head(), AugmentConfig(), True),
+        (LastBlock(), AugmentConfig(preset="none"), True),
+    ],
+)
+def test_test_has_no_curve_where_images_are_read_once(tuning, augment, allowed) -> None:
+    recipe = tiny_recipe.config()
+    recipe.tuning, recipe.augment = tuning, augment
+    config.check(recipe)
+    recipe.evaluation.test_curve = True
+    if allowed:
+        config.check(recipe)
+        return
+    with pytest.raises(
+        ConfigError, match=r"evaluation.test_curve cannot be: got true; expected false, .*; leave it out"
+    ):
+        config.check(recipe)
+
+
 def test_too_small_a_disk_is_met_before_anything_is_computed(go, monkeypatch) -> None:
     usage = shutil.disk_usage
 

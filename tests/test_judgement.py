@@ -9,8 +9,10 @@ import pytest
 import tiny_recipe
 
 from finegrain.commands import carry_out
+from finegrain.judgement import CountedFeed, count_test_evaluation
 from finegrain.metrics.calibration import brier, ece
 from finegrain.metrics.selection import set_quality
+from finegrain.storage import RunDirectory
 
 
 def test_confidence_is_fitted_on_val_and_judged_on_test(tmp_path: Path) -> None:
@@ -40,3 +42,25 @@ def test_confidence_is_fitted_on_val_and_judged_on_test(tmp_path: Path) -> None:
     assert found["sets"]["limit"] is None
     assert found["set_quality"]["mean_size"] == set_quality(labels, np.ones((3, 3), dtype=bool)).mean_size
     assert "too small to promise" in (tmp_path / "run" / "report.md").read_text()
+
+
+class Broken:
+    """A feed whose images cannot be read."""
+
+    samples, batch_size = (), 1
+
+    def epoch(self, epoch: int, start_step: int = 0) -> None:
+        raise OSError
+
+    def __len__(self) -> int:
+        return 3
+
+
+def test_a_look_is_counted_before_it_is_taken(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "run", resume=False) as directory:
+        feed = CountedFeed(Broken(), directory=directory)
+        assert (len(feed), feed.samples, feed.batch_size) == (3, (), 1)
+        for _ in range(2):
+            with pytest.raises(OSError):
+                feed.epoch(0)
+        assert count_test_evaluation(directory) == 3

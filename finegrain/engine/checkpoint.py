@@ -136,7 +136,17 @@ class Course:
     def notes(self) -> list[str]:
         """What a reader of the numbers must know."""
         epochs = len(self.history)
-        return [] if self.finished else [f"The training is not finished: it was stopped after {epochs} epochs."]
+        notes = [] if self.finished else [f"The training is not finished: it was stopped after {epochs} epochs."]
+        if looks := sum("test_top1" in row for row in self.history):
+            often = "every epoch" if looks == epochs else f"{looks} of the {epochs} epochs"
+            last = self.identity["train.monitor"] == "last"
+            kept = "is the last, as fixed beforehand" if last else "was chosen on validation"
+            notes.append(
+                f"Test was judged after {often}, for the curves (evaluation.test_curve=true). Nothing was chosen by "
+                f"it: the epoch that was kept {kept}. But whoever changes the recipe after having seen these curves "
+                "chooses by test, which is then optimistic."
+            )
+        return notes
 
     def require_same_splits(self, present: Mapping[str, str]) -> None:
         """Refuse data other than the run's: its test images might be among those that were trained on.

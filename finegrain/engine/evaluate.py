@@ -27,6 +27,8 @@ class EvaluationConfig:
     views: Views = "plain"
     """What probabilities are averaged over: an image alone; with its mirror image; its centre and corners; its centre
     at several scales. Each view takes the time of one image; see `data.transforms.eval_views`."""
+    test_curve: bool = False
+    """Also judge test after every epoch of a run, for the curves; each is a look at test, and counted."""
 
     def notes(self) -> list[str]:
         """What a reader of the numbers must know."""

@@ -18,7 +18,7 @@ from finegrain.engine.ema import WeightEMA
 from finegrain.engine.evaluate import predict
 from finegrain.engine.stopping import Best
 from finegrain.errors import NumericsError, fault
-from finegrain.metrics.classification import evaluate_predictions
+from finegrain.metrics.classification import ClassificationMetrics, evaluate_predictions
 from finegrain.optim.layout import restore_layout
 from finegrain.optim.schedule import Schedule
 from finegrain.runtime import Runtime, seed_of
@@ -83,6 +83,9 @@ class Progress:
     """Sum of the losses of the unfinished epoch's batches, each weighted by its images."""
     images: int = 0
     """Images seen in the unfinished epoch."""
+    right: int | None = None
+    """Those of them whose class the model named; none: not counted, as they are mixed or the epoch's first images were
+    seen by a version that did not count."""
     epoch_seconds: float = 0.0
     """Time spent on the unfinished epoch, over all resumptions."""
     seconds: float = 0.0
@@ -139,7 +142,7 @@ class Trainer:
         self.progress = Progress()
         self.best = Best(mode="min" if self.config.metric == "loss" else "max", patience=self.config.patience)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        self._losses: list[tuple[Tensor, list[str]]] = []
+        self._unread: list[tuple[Tensor, Tensor, list[str]]] = []
         self._resumed = time.monotonic()
 
     @property
@@ -153,13 +156,19 @@ class Trainer:
         return f"epoch {self.progress.epoch + 1}, step {self.progress.step}"
 
     def fit(
-        self, train: Feed, val: Feed, *, on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None
+        self,
+        train: Feed,
+        val: Feed,
+        test: Feed | None = None,
+        *,
+        on_epoch: Callable[[Mapping[str, float]], None] = lambda row: None,
     ) -> list[dict[str, float]]:
         """Train until the epochs, the steps or the patience are used up.
 
         Args:
             train: What to learn from.
             val: What chooses the best epoch.
+            test: Judged after every epoch as well, for the curves alone.
             on_epoch: Receives each epoch's row of the history.
 
         Returns:
@@ -172,7 +181,10 @@ class Trainer:
         while not self.finished:
             if not self._steps_used_up:
                 self.train_epoch(train)
-            self._finish_epoch(self._validate(val), on_epoch)
+            row = self._validate(val)
+            if test is not None:
+                row |= self._look_at(test)
+            self._finish_epoch(row, on_epoch)
         return self.progress.history
 
     @property
@@ -236,13 +248,13 @@ class Trainer:
         loss = self.loss(logits.float(), labels)
         penalty = self.penalty()
         self.scaler.scale((loss if penalty is None else loss + penalty) * share).backward()
-        self._losses.append((loss.detach(), paths))
+        self._unread.append((loss.detach(), self._count_right(logits.detach(), labels), paths))
 
     def _step(self) -> None:
         """Unscale, check, clip, step: in this order, and never with a loss or gradient that is not finite."""
         self.scaler.unscale_(self.optimizer)
         total = torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
-        norm = self._read_losses(total)
+        norm = self._read_figures(total)
         if math.isfinite(norm):
             if self.config.grad_clip_norm is not None:
                 torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.grad_clip_norm, total)
@@ -257,17 +269,27 @@ class Trainer:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _read_losses(self, total_norm: Tensor) -> float:
-        """Count the losses of the step and give its gradient's norm: the one time that a step waits for the device."""
-        norm, *losses = torch.stack([total_norm.double(), *(loss.double() for loss, _ in self._losses)]).tolist()
-        for value, (_, paths) in zip(losses, self._losses, strict=True):
+    def _count_right(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """How many images the model names rightly, to be read later; 0 where they are mixed, and of no one class."""
+        return (logits.argmax(dim=1) == labels).sum() if self.mix is None else torch.zeros((), device=logits.device)
+
+    def _read_figures(self, total_norm: Tensor) -> float:
+        """Count what the step's batches gave, and give its gradient's norm: the one time it waits for the device."""
+        batches = [figure.double() for loss, right, _ in self._unread for figure in (loss, right)]
+        norm, *figures = torch.stack([total_norm.double(), *batches]).tolist()
+        progress = self.progress
+        if progress.images == 0 and self.mix is None:
+            progress.right = 0
+        for value, right, (_, _, paths) in zip(figures[::2], figures[1::2], self._unread, strict=True):
             if not math.isfinite(value):
                 raise self._diverged("loss", value, paths)
-            self.progress.loss_sum += value * len(paths)
-            self.progress.images += len(paths)
+            progress.loss_sum += value * len(paths)
+            progress.images += len(paths)
+            if progress.right is not None:
+                progress.right += int(right)
         if not math.isfinite(norm) and not self.scaler.is_enabled():
-            raise self._diverged("gradient norm", norm, [path for _, paths in self._losses for path in paths])
-        self._losses.clear()
+            raise self._diverged("gradient norm", norm, [path for _, _, paths in self._unread for path in paths])
+        self._unread.clear()
         return float(norm)
 
     def _skip(self) -> None:
@@ -300,17 +322,23 @@ class Trainer:
     def _validate(self, feed: Feed) -> dict[str, float]:
         progress = self.progress
         row = {"epoch": float(progress.epoch), "train_loss": progress.loss_sum / max(progress.images, 1)}
-        rate = max(group["lr"] for group in self.optimizer.param_groups)
-        predictions = predict(
-            self.evaluated_model,
-            feed,
-            runtime=self.runtime,
-            title="validation",
-            each_batch=self._stop_if_asked,
-        )
-        metrics = evaluate_predictions(predictions.labels, predictions.probabilities)
+        if progress.right is not None:
+            row |= {"train_top1": progress.right / progress.images}
+        metrics = self._judge(feed, title="validation")
         row |= {"eval_loss": metrics.loss, "eval_top1": metrics.top1, "eval_top5": metrics.top5}
+        rate = max(group["lr"] for group in self.optimizer.param_groups)
         return row | {"eval_macro_f1": metrics.macro_f1, "lr": rate}
+
+    def _look_at(self, test: Feed) -> dict[str, float]:
+        """The columns of test, by which nothing is chosen."""
+        metrics = self._judge(test, title="test, for the curves")
+        return {"test_loss": metrics.loss, "test_top1": metrics.top1}
+
+    def _judge(self, feed: Feed, *, title: str) -> ClassificationMetrics:
+        predictions = predict(
+            self.evaluated_model, feed, runtime=self.runtime, title=title, each_batch=self._stop_if_asked
+        )
+        return evaluate_predictions(predictions.labels, predictions.probabilities)
 
     def _finish_epoch(self, row: dict[str, float], on_epoch: Callable[[Mapping[str, float]], None]) -> None:
         """Record the epoch, then save: a checkpoint at an epoch's end starts the next one."""
@@ -323,7 +351,8 @@ class Trainer:
         improved = self.best.update(monitored, progress.epoch)
         kept = math.isfinite(monitored) if self.config.monitor == "last" else improved
         progress.kept = progress.epoch if kept else progress.kept
-        progress.epoch, progress.batch, progress.loss_sum, progress.images = progress.epoch + 1, 0, 0.0, 0
+        progress.epoch, progress.batch = progress.epoch + 1, 0
+        progress.loss_sum, progress.images, progress.right = 0.0, 0, None
         self.schedule.epoch_end(improved=improved)
         self._log(row, best=improved)
         self.keeper.save(self, kept=kept)

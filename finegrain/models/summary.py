@@ -1,33 +1,70 @@
 """A table of a classifier's layers by torch-summary, its parameters, and the memory that training it takes."""
 
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 import torchsummary
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from finegrain.models.classifier import Classifier
 
+MOST_LAYERS = 64
+"""The table shows the deepest levels of modules that take no more rows."""
+_LEVELS = 4
+_COLUMNS = ("layer", "kind", "output", "parameters", "state")
 _MB = 2**20
 _MOMENTS = 2
 
 
-def summary(classifier: Classifier, batch_size: int, *, depth: int = 2) -> str:
+def structure(classifier: Classifier) -> str:
+    """Its layers in the order in which they run, as a table in text: a line of headings, then one of each layer.
+
+    A layer is told by its path, its kind, the shape of its output for an image, the parameters within it and whether
+    they are trained. Parameters that sit in no layer, such as a class token, are in none of the rows.
+
+    Args:
+        classifier: Left as it was found.
+
+    Returns:
+        The table; empty where torch-summary cannot follow the network.
+    """
+    image, training = _image(classifier), classifier.training
+    classifier.eval()
+    try:
+        # torch-summary moves a model to the GPU unless told where it is.
+        found = torchsummary.summary(classifier.network, image, device=image.device, depth=_LEVELS - 1, verbose=0)
+    except RuntimeError:
+        return ""
+    finally:
+        classifier.train(training)
+    layers: dict[nn.Module, Any] = {}
+    for layer in found.summary_list:
+        layers.setdefault(layer.module, layer)  # one that runs twice is shown once
+    depths = sorted(layer.depth for layer in layers.values())
+    deepest = max((depth for depth in range(1, _LEVELS + 1) if bisect_right(depths, depth) <= MOST_LAYERS), default=1)
+    paths = {module: path for path, module in classifier.network.named_modules()}
+    shown = {module: layer.output_size for module, layer in layers.items() if layer.depth <= deepest}
+    rows = [_COLUMNS, *(_row(paths[module], module, gives) for module, gives in shown.items())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{word:{side}{width}}" for word, side, width in zip(row, "<<<><", widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def summary(classifier: Classifier, batch_size: int) -> str:
     """Layers, parameters and estimated memory, as lines to print.
 
     Args:
         classifier: Left as it was found.
         batch_size: Images a step.
-        depth: Levels of modules shown.
     """
-    size = classifier.preprocessing.image_size
-    parameter = next(classifier.parameters())
-    image = torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype)
-    training = classifier.training
+    table = structure(classifier) or "The layers cannot be listed."
+    image, training = _image(classifier), classifier.training
     classifier.eval()
-    # torch-summary moves a model to the GPU unless told where it is. Its totals are left out: they miss parameters
-    # that sit in no layer (class tokens, position embeddings) and take a half-frozen module for frozen.
-    table = torchsummary.summary(classifier.network, image, device=parameter.device, depth=depth, verbose=0)
-    rows = str(table).partition("\nTotal params")[0]
     weights = sum(tensor.nbytes for tensor in [*classifier.parameters(), *classifier.buffers()])
     gradients = sum(parameter.nbytes for parameter in classifier.trainable_parameters())
     parts = {
@@ -39,9 +76,23 @@ def summary(classifier: Classifier, batch_size: int, *, depth: int = 2) -> str:
     classifier.train(training)
     memory = ", ".join(f"{name} {size / _MB:,.0f}" for name, size in parts.items())
     return (
-        f"{rows}\nParameters: {classifier.census()}\n"
+        f"{table}\nParameters: {classifier.census()}\n"
         f"Estimated memory of training at batch size {batch_size}: {sum(parts.values()) / _MB:,.0f} MB ({memory})"
     )
+
+
+def _image(classifier: Classifier) -> Tensor:
+    size, parameter = classifier.preprocessing.image_size, next(classifier.parameters())
+    return torch.zeros(1, 3, size, size, device=parameter.device, dtype=parameter.dtype)
+
+
+def _row(path: str, module: nn.Module, gives: Sequence[int]) -> tuple[str, ...]:
+    """What the table says of a layer whose output has the shape `gives`, the batch first."""
+    trained = [parameter.requires_grad for parameter in module.parameters()]
+    state = "trained" if all(trained) else "partly trained" if any(trained) else "frozen"
+    count = sum(parameter.numel() for parameter in module.parameters())
+    shape = " × ".join(map(str, gives[1:]))
+    return path, type(module).__name__, shape, *((f"{count:,}", state) if trained else ("", ""))
 
 
 def recorded_bytes(classifier: Classifier, images: Tensor) -> int:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from matplotlib.ticker import MaxNLocator
 
@@ -36,9 +37,13 @@ class Axis:
     from_zero: bool = False
 
 
+_LOSSES = {"train_loss": "train", "eval_loss": "validation", "test_loss": "test"}
+_ACCURACIES = {
+    "train_top1": "train top-1", "eval_top1": "val. top-1", "test_top1": "test top-1", "eval_top5": "val. top-5",
+}  # fmt: skip
 AXES = (
-    Axis(title="Loss", unit="nats", columns={"train_loss": "train", "eval_loss": "validation"}, from_zero=True),
-    Axis(title="Accuracy", unit="%", columns={"eval_top1": "val. top-1", "eval_top5": "val. top-5"}, scale=100),
+    Axis(title="Loss", unit="nats", columns=_LOSSES, from_zero=True),
+    Axis(title="Accuracy", unit="%", columns=_ACCURACIES, scale=100),
     Axis(title="Learning rate", unit="", columns={"lr": "rate"}, from_zero=True),
 )
 
@@ -48,6 +53,8 @@ class Line:
     """One line of a chart."""
 
     name: str
+    number: int
+    """Its place among the columns of the axis, from 1, whether or not the others are drawn; gives its colour."""
     values: tuple[float | None, ...]
     """One value an epoch; None where it is missing or not finite."""
     points: Points
@@ -94,16 +101,14 @@ def charts(
 
 
 def _chart(axis: Axis, history: Sequence[Row], kept_epoch: int | None, behind: Sequence[Sequence[Row]]) -> Chart | None:
-    columns = {name: _column(history, key, axis.scale) for key, name in axis.columns.items()}
-    columns = {name: values for name, values in columns.items() if any(value is not None for value in values)}
+    columns = {key: _column(history, key, axis.scale) for key in axis.columns}
+    columns = {key: values for key, values in columns.items() if any(value is not None for value in values)}
     if not columns:
         return None
     epochs = _epochs(history)
-    drawn = [key for key, name in axis.columns.items() if name in columns]
+    numbers = {key: number for number, key in enumerate(axis.columns, 1) if key in columns}
     others = [
-        (number, _epochs(rows), _column(rows, key, axis.scale))
-        for number, key in enumerate(drawn, 1)
-        for rows in behind
+        (number, _epochs(rows), _column(rows, key, axis.scale)) for key, number in numbers.items() for rows in behind
     ]
     everything = (*columns.values(), *(values for _, _, values in others))
     finite = [value for values in everything for value in values if value is not None]
@@ -115,11 +120,11 @@ def _chart(axis: Axis, history: Sequence[Row], kept_epoch: int | None, behind: S
     def place(at: Sequence[float], values: Sequence[float | None]) -> Points:
         return tuple(None if v is None else (x(e), y(v)) for e, v in zip(at, values, strict=True))
 
-    points = {name: place(epochs, values) for name, values in columns.items()}
+    points = {key: place(epochs, values) for key, values in columns.items()}
     ends = [[p for p in line if p is not None][-1][1] for line in points.values()]
     lines = tuple(
-        Line(name=name, values=columns[name], points=points[name], label_y=label_y)
-        for name, label_y in zip(points, spread(ends), strict=True)
+        Line(name=axis.columns[key], number=numbers[key], values=columns[key], points=points[key], label_y=label_y)
+        for key, label_y in zip(points, spread(ends, lowest=HEIGHT - BOTTOM), strict=True)
     )
     return Chart(
         title=axis.title,
@@ -143,11 +148,14 @@ def joined(points: Sequence[tuple[float, float] | None]) -> str:
     return "".join(words)
 
 
-def spread(heights: Sequence[float]) -> list[float]:
-    """`heights` moved down just enough that no two labels overlap, in their given order."""
-    placed, lowest = list(heights), -math.inf
-    for index in sorted(range(len(heights)), key=heights.__getitem__):
-        placed[index] = lowest = max(heights[index], lowest + LABEL_GAP)
+def spread(heights: Sequence[float], *, lowest: float = math.inf) -> list[float]:
+    """`heights` moved just enough that no two labels overlap: down, or up from those that would go below `lowest`."""
+    placed, order = list(heights), sorted(range(len(heights)), key=heights.__getitem__)
+    for above, index in pairwise(order):
+        placed[index] = max(placed[index], placed[above] + LABEL_GAP)
+    for index in reversed(order):
+        placed[index] = min(placed[index], lowest)
+        lowest = placed[index] - LABEL_GAP
     return placed
 
 

@@ -19,6 +19,8 @@ MOST_NAMED_CLASSES = 60
 """With more classes than this their names would be too small to read, and are left out."""
 MOST_COUNTED_CLASSES = 15
 """Up to this many classes the counts fit into the cells."""
+_STYLES = (("tab:blue", "-"), ("tab:orange", "-"), ("black", "-"), ("tab:orange", ":"))
+"""Of the lines of a chart by their number: one colour for each split."""
 
 
 def curves_png(history: Sequence[Mapping[str, float]], *, kept_epoch: int | None = None) -> bytes:
@@ -29,7 +31,9 @@ def curves_png(history: Sequence[Mapping[str, float]], *, kept_epoch: int | None
     for axes, chart in zip(np.atleast_1d(figure.subplots(1, max(len(drawn), 1))), drawn, strict=False):
         for line in chart.lines:
             values = [float("nan") if value is None else value for value in line.values]
-            axes.plot(epochs, values, label=line.name, marker="o" if len(epochs) == 1 else None)
+            color, style = _STYLES[line.number - 1]
+            marker = "o" if len(epochs) == 1 else None
+            axes.plot(epochs, values, label=line.name, color=color, linestyle=style, marker=marker)
         if kept_epoch is not None:
             axes.axvline(kept_epoch, color="0.6", linewidth=0.8, linestyle="--")
         axes.set_title(chart.title)

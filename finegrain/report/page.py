@@ -68,6 +68,7 @@ def _content(record: Record) -> dict[str, Any]:
         "map_frame": MAP_FRAME,
         "kernels": None if record.kernels is None else _data_uri(kernels_png(record.kernels), "png"),
         "kernels_shown": MOST_KERNELS,
+        "structure": printable(record.structure),
         "recipe": printable(record.recipe_source),
         "environment": one_line_pairs(record.environment),
         "dropped": [(one_line(path), one_line(reason)) for path, reason in record.dropped],

@@ -123,7 +123,8 @@ class Record:
     confidence: Confidence | None = None
     """What the probabilities are worth; None where there was no val split to fit anything on."""
     history: Sequence[Mapping[str, float]] = ()
-    """One row an epoch: epoch, train_loss, eval_loss, eval_top1, eval_top5, lr; empty where nothing was trained."""
+    """One row an epoch: epoch, train_loss, eval_loss, eval_top1, eval_top5, lr, with train_top1 where images were not
+    mixed, and test_loss and test_top1 where test was judged for the curves; empty where nothing was trained."""
     kept_epoch: int | None = None
     """Epoch of the weights that were evaluated."""
     val_chose: bool = True
@@ -131,6 +132,10 @@ class Record:
     errors: ErrorAnalysis = field(default_factory=ErrorAnalysis)
     kernels: NDArray[np.float32] | None = None
     """Weights of the first layer as small images [F, C, h, w], C 1 or 3; None where it reads no pixels."""
+    architecture: str = ""
+    """The network's name with its library, e.g. `timm/resnet50`."""
+    structure: str = ""
+    """The layers as a table in text, as `models.summary.structure` writes it; empty where it is not known."""
     recipe_source: str = ""
     """The resolved recipe as Python."""
     seconds: Mapping[str, float] = field(default_factory=dict)
@@ -142,3 +147,8 @@ class Record:
     """Images left out of the data: (path, reason)."""
     notes: Sequence[str] = ()
     """What a reader should know before trusting the numbers, one sentence each."""
+
+    @property
+    def curve_looks(self) -> int:
+        """How many of the test evaluations were for the curves alone."""
+        return sum("test_top1" in row for row in self.history)

@@ -28,6 +28,7 @@ def metrics_json(record: Record) -> str:
         "views": record.views,
         "calibration": asdict(record.confidence) if record.confidence else None,
         "test_evaluations": record.test_evaluations,
+        "test_evaluations_for_curves": record.curve_looks,
         "kept_epoch": record.kept_epoch,
         "parameters": {"total": record.parameters.total, "trainable": record.parameters.trainable},
         "seconds": sum(record.seconds.values()),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from finegrain.engine.checkpoint import FORMAT, Checkpoints, read_course, read_state, write_state
+from finegrain.engine.checkpoint import FORMAT, Checkpoints, Course, read_course, read_state, write_state
 from finegrain.engine.interrupt import Interrupt, Interrupted
 from finegrain.errors import CheckpointError, OutputError
 from finegrain.storage import RunDirectory
@@ -282,3 +282,21 @@ def test_the_course_of_a_run(checkpoints: Checkpoints, run: RunDirectory) -> Non
     trainer.content = {**trainer.content, "finished": True}
     checkpoints.save(trainer, kept=False)
     assert read_course(run).notes() == []
+
+
+@pytest.mark.parametrize(
+    ("looks", "monitor", "said"),
+    [
+        (2, "top1", "after every epoch, for the curves (evaluation.test_curve=true). Nothing was chosen by it: the "
+         "epoch that was kept was chosen on validation. But whoever changes the recipe after"),
+        (1, "last", "after 1 of the 2 epochs, for the curves (evaluation.test_curve=true). Nothing was chosen by it: "
+         "the epoch that was kept is the last, as fixed beforehand. But"),
+    ],
+)  # fmt: skip
+def test_looks_at_test_for_the_curves_are_told(looks: int, monitor: str, said: str) -> None:
+    rows = [{"epoch": float(epoch)} | ({"test_top1": 0.5} if epoch < looks else {}) for epoch in range(2)]
+    course = Course(
+        folder=Path(), identity={"train.monitor": monitor}, history=rows, seconds=1.0, kept_epoch=1, finished=True
+    )
+    (note,) = course.notes()
+    assert note.startswith(f"Test was judged {said}")

@@ -37,6 +37,29 @@ def test_every_saved_state_leads_to_the_same_end(tmp_path: Path, optimizer: Any,
         assert equal(resumed.state(), whole.state()), folder.name
 
 
+def test_train_accuracy_goes_on_counting_where_it_stopped(tmp_path: Path) -> None:
+    whole = finish(mix=None, keeper=Keeper(folder=tmp_path), save_steps=1)
+    assert all("train_top1" in row for row in whole.progress.history)
+    for folder in sorted(tmp_path.iterdir()):
+        assert equal(finish(read_state(folder, identity={}), mix=None).state(), whole.state()), folder.name
+
+
+@pytest.mark.parametrize(("step", "lacking"), [(1, 0), (2, None), (3, 1)])
+def test_an_epoch_begun_by_a_version_that_did_not_count_has_no_train_accuracy(
+    tmp_path: Path, step: int, lacking: int | None
+) -> None:
+    """The second of two steps ends an epoch, after which nothing is amiss."""
+    whole = finish(mix=None, keeper=Keeper(folder=tmp_path), save_steps=1)
+    state = read_state(tmp_path / str(step), identity={})
+    del state["progress"]["right"]
+    resumed = finish(state, mix=None)
+    expected = [dict(row) for row in whole.progress.history]
+    if lacking is not None:
+        del expected[lacking]["train_top1"]
+    assert equal(resumed.progress.history, expected)
+    assert equal(resumed.model.state_dict(), whole.model.state_dict())
+
+
 def test_a_resume_may_load_with_other_workers(tmp_path: Path) -> None:
     whole = finish()
     with pytest.raises(Interrupted):

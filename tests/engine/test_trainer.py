@@ -1,10 +1,12 @@
 import math
+from collections.abc import Mapping
 
 import pytest
 import torch
 from small_trainer import (
     CPU,
     FP16,
+    MIXUP,
     SGD,
     VAL,
     Keeper,
@@ -103,12 +105,22 @@ def test_the_rates_follow_the_schedule_step_by_step() -> None:
         assert rate == pytest.approx((1 + math.cos(math.pi * step / 12)) / 2, abs=1e-12)
 
 
-def test_the_train_loss_is_the_mean_over_the_images() -> None:
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_train_loss_and_accuracy_are_those_of_the_images(steps: int) -> None:
     """The last batch is smaller than the others."""
-    made = trainer(model=linear(), optimizer=lambda p: torch.optim.SGD(p, lr=0.0), epochs=1)
-    (row,) = made.fit(loader(preset="none"), VAL)
+    made = trainer(model=linear(), optimizer=lambda p: torch.optim.SGD(p, lr=0.0), epochs=2, accumulate_steps=steps)
+    rows = made.fit(loader(preset="none"), VAL)
     whole = predict(made.model, loader(train=False), runtime=CPU, title="")
-    assert row["train_loss"] == pytest.approx(evaluate_predictions(whole.labels, whole.probabilities).loss, rel=1e-5)
+    metrics = evaluate_predictions(whole.labels, whole.probabilities)
+    assert 0 < metrics.top1 < 1
+    for row in rows:
+        assert row["train_loss"] == pytest.approx(metrics.loss, rel=1e-5)
+        assert row["train_top1"] == metrics.top1
+
+
+def test_mixed_images_are_of_no_one_class_so_none_is_named_right() -> None:
+    rows = trainer(mix=MIXUP, epochs=2).fit(loader(), VAL)
+    assert [{"train_loss", "train_top1"} & row.keys() for row in rows] == [{"train_loss"}] * 2
 
 
 # Validation
@@ -134,6 +146,23 @@ def test_validation_changes_nothing() -> None:
     many.fit(loader(), VAL)
     few.fit(loader(), VAL)
     assert equal(weights(many.model), weights(few.model))
+
+
+def test_test_is_judged_after_every_epoch_for_the_curves_and_changes_nothing() -> None:
+    looked, plain = trainer(ema=True, patience=9), trainer(ema=True, patience=9)
+    test, seen = loader(9, train=False), []
+
+    def note(row: Mapping[str, float]) -> None:
+        assert looked.ema is not None
+        said = predict(looked.ema.module, test, runtime=CPU, title="")
+        metrics = evaluate_predictions(said.labels, said.probabilities)
+        seen.append({"test_loss": metrics.loss, "test_top1": metrics.top1})
+
+    rows = looked.fit(loader(), VAL, test, on_epoch=note)
+    assert [{key: row.pop(key) for key in ("test_loss", "test_top1")} for row in rows] == seen
+    assert equal(plain.fit(loader(), VAL), rows)
+    assert equal(weights(looked.model), weights(plain.model))
+    assert equal(looked.best.state_dict(), plain.best.state_dict())
 
 
 def test_the_best_epoch_is_saved_as_such_and_patience_ends_the_run() -> None:

@@ -17,6 +17,17 @@ def test_three_charts_with_their_lines() -> None:
     assert drawn[0].best_x == WIDTH - RIGHT
 
 
+def test_train_and_test_are_drawn_beside_validation_where_they_are_known() -> None:
+    rows = [row | {"train_top1": 0.25, "test_loss": 1.5, "test_top1": 0.75} for row in history(3)]
+    loss, accuracy, _ = charts(rows)
+    assert [(line.name, line.number) for line in loss.lines] == [("train", 1), ("validation", 2), ("test", 3)]
+    names = [("train top-1", 1), ("val. top-1", 2), ("test top-1", 3), ("val. top-5", 4)]
+    assert [(line.name, line.number) for line in accuracy.lines] == names
+    assert [line.values[0] for line in accuracy.lines] == pytest.approx([25, 50, 75, 90])
+    before = [(line.name, line.number) for line in charts(history(3))[1].lines]
+    assert before == [("val. top-1", 2), ("val. top-5", 4)]
+
+
 def test_every_point_lies_in_the_frame_and_higher_values_higher() -> None:
     for chart in charts(history(7)):
         for line in chart.lines:
@@ -65,11 +76,19 @@ def test_spread_keeps_labels_apart_and_free_ones_in_place() -> None:
     assert spread([50, 48]) == [48 + LABEL_GAP, 48]
 
 
+def test_spread_moves_labels_up_where_they_would_leave_the_frame() -> None:
+    assert spread([10, 100], lowest=100) == [10, 100]
+    assert spread([99, 100, 98], lowest=100) == [100 - LABEL_GAP, 100, 100 - 2 * LABEL_GAP]
+    drawn = charts([{"epoch": 0.0, "train_loss": 4.0, "eval_loss": 0.0, "test_loss": 0.01}])[0]
+    assert max(line.label_y for line in drawn.lines) <= HEIGHT - BOTTOM
+
+
 def test_histories_behind_share_the_scale_and_name_their_line() -> None:
     rows = [{"epoch": 0.0, "eval_loss": 1.0}, {"epoch": 1.0, "eval_loss": 2.0}]
     above = [{"epoch": 0.0, "eval_loss": 1.0}, {"epoch": 1.0, "eval_loss": 5.0}]
     chart = charts(rows, behind=[rows, above])[0]
-    assert [number for number, _ in chart.faint] == [1, 1]  # the only line: there is no train loss
+    assert [line.number for line in chart.lines] == [2]  # there is no train loss, whose colour stays free
+    assert [number for number, _ in chart.faint] == [2, 2]
     assert chart.faint[0][1] == chart.lines[0].path != chart.faint[1][1]
     heights = {label: y for y, label in chart.y_ticks}
     assert "5" in heights

@@ -25,6 +25,15 @@ def test_curves_are_three_panels_wide(epochs: int) -> None:
     assert width > 3 * height
 
 
+def test_each_column_has_a_line_of_its_own_in_the_curves() -> None:
+    rows = history(3)
+    drawn = {curves_png(rows)}
+    for column in ("train_top1", "test_loss", "test_top1"):
+        rows = [row | {column: 0.5 + row["epoch"] / 8} for row in rows]
+        drawn.add(curves_png(rows))
+    assert len(drawn) == 4
+
+
 @pytest.mark.parametrize("classes", [2, 20, 200])
 def test_confusion_is_drawn_at_any_number_of_classes(classes: int) -> None:
     width, height = _size(confusion_png(np.eye(classes, dtype=np.int64), [f"class {i}" for i in range(classes)]))

@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from parsed_page import HOSTILE, Page, asks_for_nothing
-from report_sample import make_report
+from report_sample import history, make_report
 
 from finegrain.metrics.classification import evaluate_predictions
 from finegrain.report import page
@@ -188,6 +188,32 @@ def test_several_looks_at_the_test_split_are_said() -> None:
     assert "evaluated 3 times" in Page(page.html(make_report(test_evaluations=3))).text
     assert "evaluated 3 times" in page.summary(make_report(test_evaluations=3))
     assert "best of several looks" not in Page(page.html(make_report())).text
+
+
+def test_looks_for_the_curves_are_told_apart_from_others() -> None:
+    rows = [row | {"test_loss": 1.0, "test_top1": 0.5} for row in history(5)]
+    once = make_report(history=rows, test_evaluations=6)
+    assert "times evaluated 6, 5 for the curves" in Page(page.html(once)).text
+    assert "best of several looks" not in Page(page.html(once)).text
+    assert "evaluated 6 times, 5 of them for the curves." in page.summary(once)
+    again = Page(page.html(make_report(history=rows, test_evaluations=8))).text
+    assert "evaluated 3 times beside the looks for the curves: the best of several looks is optimistic" in again
+    assert Page(page.html(once)).islands["chart-data"][0]["readings"][1].endswith("validation 1.25, test 1")
+
+
+@pytest.mark.parametrize("word", HOSTILE)
+def test_the_layers_are_folded_into_the_page_as_text(word: str) -> None:
+    report = make_report(structure=f"layer  kind\nhead   {word}", architecture="scratch/cnn")
+    text = page.html(report)
+    parsed = Page(text)
+    assert len(parsed.having("details", id="structure")) == 1
+    assert "layer kind head" in parsed.text
+    assert "network scratch/cnn" in parsed.text
+    assert len(parsed.having("script")) == len(Page(page.html(make_report())).having("script"))
+    assert not {"\x1b", "\udcff"} & set(text)
+    assert "listed in [model.txt]" in page.summary(report)
+    assert not Page(page.html(make_report())).having("details", id="structure")
+    assert "model.txt" not in page.summary(make_report())
 
 
 def test_markdown_tables_have_one_width_each() -> None:

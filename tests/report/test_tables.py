@@ -26,6 +26,13 @@ def test_metrics_json_has_the_promised_shape() -> None:
     assert content["dropped"] == [{"path": "train/broken.jpg", "reason": "truncated"}]
 
 
+def test_metrics_json_counts_the_looks_for_the_curves_apart() -> None:
+    rows = [row | {"test_top1": 0.5} for row in history(5)[:3]] + history(5)[3:]
+    content = json.loads(metrics_json(make_report(history=rows, test_evaluations=4)))
+    assert (content["test_evaluations"], content["test_evaluations_for_curves"]) == (4, 3)
+    assert json.loads(metrics_json(make_report()))["test_evaluations_for_curves"] == 0
+
+
 def test_metrics_json_tells_what_confidence_is_worth() -> None:
     report = make_report()
     assert report.confidence is not None
