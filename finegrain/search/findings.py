@@ -83,7 +83,7 @@ def read_test(folder: Path) -> FinalResult:
         loss=numbers["test"]["loss"],
         n=numbers["splits"]["test"]["count"],
         page=f"{folder.name}/{REPORT}",
-        looks=sum(other["test_evaluations"] for other in beside),
+        looks=sum(other["test_evaluations"] - other.get("test_evaluations_for_curves", 0) for other in beside),
         train_images=numbers["splits"]["train"]["count"],
         parameters=numbers["parameters"]["total"],
         trained=numbers["parameters"]["trainable"],
