@@ -256,17 +256,17 @@ class Tensor:
 
     def view(self, *shape: Any) -> "Tensor":
         """The numbers in another shape; one size may be −1."""
-        return apply(layout.view, self, shape=_sizes(shape))
+        return apply(layout.view, self, shape=sizes(shape))
 
     reshape = view
 
-    def flatten(self, start_dim: int = 0) -> "Tensor":
-        """One axis in place of all from `start_dim` on."""
-        return self.view(*self.shape[:start_dim], -1)
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> "Tensor":
+        """One axis in place of those from `start_dim` to `end_dim`."""
+        return apply(layout.flatten, self, start_dim=start_dim, end_dim=end_dim)
 
     def permute(self, *dims: Any) -> "Tensor":
         """The axes in another order."""
-        return apply(layout.permute, self, dims=_sizes(dims))
+        return apply(layout.permute, self, dims=sizes(dims))
 
     def transpose(self, dim0: int, dim1: int) -> "Tensor":
         """Two axes exchanged."""
@@ -344,32 +344,9 @@ def _array(value: Any) -> Any:
 
 
 def _index(part: Any) -> Any:
-    return np.asarray(part) if isinstance(part, Tensor | list) else part
+    return np.asarray(part, dtype=None if len(part) else int) if isinstance(part, list) else _array(part)
 
 
-def _sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
+def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
     """Of `view(2, 3)` as of `view((2, 3))`."""
     return tuple(given[0]) if len(given) == 1 and isinstance(given[0], Sequence) else given
-
-
-def tensor(data: Any, *, dtype: np.dtype[Any] | None = None, requires_grad: bool = False) -> Tensor:
-    """A copy of an array, of numbers or of nested lists of them; Python's floats are of the default precision."""
-    array = np.array(data)
-    if dtype is None and array.dtype == float64 and not isinstance(data, np.ndarray | np.generic | Tensor):
-        dtype = get_default_dtype()
-    return Tensor(array if dtype is None else array.astype(dtype), requires_grad=requires_grad)
-
-
-def from_numpy(array: Array) -> Tensor:
-    """The array itself as a tensor: they share their memory."""
-    return Tensor(array)
-
-
-def zeros(*shape: int, dtype: np.dtype[Any] | None = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of this shape."""
-    return Tensor(np.zeros(shape, dtype=dtype or get_default_dtype()), requires_grad=requires_grad)
-
-
-def ones(*shape: int, dtype: np.dtype[Any] | None = None, requires_grad: bool = False) -> Tensor:
-    """Ones of this shape."""
-    return Tensor(np.ones(shape, dtype=dtype or get_default_dtype()), requires_grad=requires_grad)

@@ -4,10 +4,11 @@ import numpy as np
 
 import finegrain.mytorch.nn.functional as F
 from finegrain.mytorch.array import shape_error
+from finegrain.mytorch.creation import ones, zeros
 from finegrain.mytorch.nn.functional import Size
 from finegrain.mytorch.nn.module import Module, Parameter
 from finegrain.mytorch.random import generator
-from finegrain.mytorch.tensor import Tensor, get_default_dtype, ones, zeros
+from finegrain.mytorch.tensor import Tensor, get_default_dtype
 
 
 def _initial(*shape: int, fan_in: int) -> Parameter:
@@ -122,11 +123,14 @@ class Tanh(Module):
 
 
 class Flatten(Module):
-    """[B, ...] → [B, D]."""
+    """[B, ...] → [B, D]: one axis in place of those from `start_dim` to `end_dim`."""
+
+    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
+        self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, x: Tensor) -> Tensor:
-        """One axis in place of all but the first."""
-        return x.flatten(1)
+        """See `Tensor.flatten`."""
+        return x.flatten(self.start_dim, self.end_dim)
 
 
 class Dropout(Module):
