@@ -6,7 +6,7 @@ from torch import nn
 
 from finegrain.config import Count
 from finegrain.models import numpy_layers
-from finegrain.models.scratch.parts import InChannels, grid_side, stacked
+from finegrain.models.scratch.parts import InChannels, stacked
 from finegrain.mytorch import networks
 
 
@@ -30,7 +30,6 @@ def mytorch_lenet(
     Raises:
         ConfigError: The image is too small.
     """
-    grid_side("LeNet", image_size, [(5, 1, 2), (2, 2, 0), (5, 1, 0), (2, 2, 0)])
     network = networks.lenet(
         numpy_layers,
         num_classes=num_classes,

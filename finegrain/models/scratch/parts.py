@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from itertools import count
 from typing import Annotated, Literal
 
 from torch import Tensor, nn
@@ -65,11 +64,15 @@ def grid_side(title: str, image_size: int, steps: Sequence[Step]) -> int:
     Raises:
         ConfigError: Nothing is left; says from which size on something is.
     """
-    if side := _left(image_size, steps):
-        return side
-    least = next(size for size in count(image_size + 1) if _left(size, steps))
-    what, expected = f"{title} cannot take images so small", f"at least {least} pixels a side"
-    raise ConfigError(fault(what, got=image_size, expected=expected, remedy=f"set model.image_size={least}"))
+    least, side = 1, image_size
+    for kernel, stride, padding in reversed(steps):
+        least = max((least - 1) * stride + kernel - 2 * padding, 1)
+    if image_size < least:
+        what, expected = f"{title} cannot take images so small", f"at least {least} pixels a side"
+        raise ConfigError(fault(what, got=image_size, expected=expected, remedy=f"set model.image_size={least}"))
+    for kernel, stride, padding in steps:
+        side = (side + 2 * padding - kernel) // stride + 1
+    return side
 
 
 def num_patches(title: str, image_size: int, patch_size: int) -> int:
@@ -99,12 +102,3 @@ def start(network: nn.Module, *, gain: Literal["relu", "sigmoid"] = "relu") -> N
                 nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-
-
-def _left(size: int, steps: Sequence[Step]) -> int:
-    for kernel, stride, padding in steps:
-        room = size + 2 * padding - kernel
-        if room < 0:
-            return 0
-        size = room // stride + 1
-    return size

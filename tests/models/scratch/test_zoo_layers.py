@@ -101,6 +101,11 @@ def test_the_side_of_a_grid_is_that_of_the_layers(size):
         assert grid_side("it", size, steps) == expected
 
 
+def test_the_least_size_for_very_many_layers_is_computed_and_not_tried():
+    with pytest.raises(Exception, match=f"at least {2**60} pixels a side"):
+        grid_side("it", 32, [(2, 2, 0)] * 60)
+
+
 @pytest.mark.parametrize(("name", "args"), VITS)
 def test_vits_are_tuned_by_their_attention(name, args):
     classifier = small(name, args=args)
