@@ -56,6 +56,8 @@ CASES: dict[str, tuple[Any, list[tuple[int, ...]]]] = {
     "matmul, matrices and vector": (lambda lib, a, b: a @ b, [(5, 2, 3), (3,)]),
     "sum": (lambda lib, a: a.sum(), [(2, 3)]),
     "sum, dim": (lambda lib, a: a.sum(dim=1), [(2, 3, 4)]),
+    "sum, no dims are all": (lambda lib, a: a.sum(dim=()), [(2, 3)]),
+    "mean, no dims are all": (lambda lib, a: a.mean(dim=(), keepdim=True), [(2, 3)]),
     "sum, dims kept": (lambda lib, a: a.sum(dim=(0, -1), keepdim=True), [(2, 3, 4)]),
     "mean": (lambda lib, a: a.mean(), [(2, 3)]),
     "mean, dims": (lambda lib, a: a.mean(dim=(0, 2)), [(2, 3, 4)]),
