@@ -14,7 +14,7 @@ def mytorch_fcn(*, num_classes: int, image_size: Count = 28, in_channels: InChan
     """See `mytorch.networks.fcn`."""
     network = networks.fcn(numpy_layers, num_classes=num_classes, image_size=image_size, in_channels=in_channels)
     *blocks, head = network
-    return stacked(in_channels, blocks, head)
+    return stacked(in_channels, blocks, head, image_size=image_size)
 
 
 def mytorch_lenet(
@@ -39,4 +39,4 @@ def mytorch_lenet(
         batch_norm=batch_norm,
     )
     *blocks, head = network
-    return stacked(in_channels, blocks, head)
+    return stacked(in_channels, blocks, head, image_size=image_size)

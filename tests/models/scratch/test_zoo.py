@@ -168,6 +168,20 @@ def test_other_numbers_of_channels_are_refused():
         small("cnn")(torch.zeros(1, 4, 8, 8))
 
 
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_takes_images_of_one_size_or_of_any(name):
+    classifier = small(name).eval()
+    side = classifier.preprocessing.image_size
+    sizes = [(side + 1, side + 1), (side, side + 8)]  # tokens of a single patch would be added to all positions
+    for height, width in [*sizes, (4, 4)] if name == "patch_lstm" else sizes:
+        images = torch.zeros(1, 3, height, width)
+        if name in {"nin", "googlenet", "resnet8", "resnet18"}:
+            assert classifier(images).shape == (1, 10)
+        else:
+            with pytest.raises(ConfigError, match=rf"got \[{height}, {width}\]; expected \[{side}, {side}\]"):
+                classifier(images)
+
+
 LEAST = {
     "lenet": 12,
     "mytorch_lenet": 12,
