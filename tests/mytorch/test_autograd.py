@@ -124,7 +124,6 @@ def test_powers_at_zero_have_torchs_gradients(base, exponent):
 
 NOT_FINITE = {
     "relu": ([np.nan, -1.0, 2.0], lambda lib, x: x.relu().sum()),
-    "relu, an infinite gradient": ([-1.0, 2.0], lambda lib, x: x.relu() @ lib.tensor([np.inf, 1.0])),
     "max": ([1.0, np.nan, 3.0, np.nan], lambda lib, x: x.max()),
     "softmax": ([0.0, -np.inf, 1.0], lambda lib, x: x.softmax(0)[2]),
     "cross_entropy": ([0.0, -np.inf, 1.0], lambda lib, x: lib.nn.functional.cross_entropy(x[None], lib.tensor([0]))),

@@ -73,7 +73,7 @@ def max_pool2d(x: Array, *, size: Pair, stride: Pair, padding: Pair) -> Recorded
         for pixels, place in zip(_places(padded, size, stride), _places(gradient, size, stride), strict=True):
             chosen = free & (pixels == result)
             free ^= chosen
-            place += np.where(chosen, g, 0)
+            place += chosen * g
         return _crop(gradient, padding)
 
     return result, (pull,)
