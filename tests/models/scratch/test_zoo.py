@@ -70,6 +70,15 @@ def images_for(classifier, *, count: int = 3):
         ("mytorch_fcn", {}, 235_146),
         ("mytorch_lenet", {}, 61_706),
         ("mnist_vit", {}, 205_962),
+        ("googlenet", {}, 5_983_802),
+        # torchvision's, less what its 7×7 stem and its 1,000 classes have more
+        ("resnet34", {}, 21_797_672 - 7_680 - 990 * 513),
+        ("resnet50", {}, 25_557_032 - 7_680 - 990 * 2_049),
+        ("resnet101", {}, 44_549_160 - 7_680 - 990 * 2_049),
+        ("resnet152", {}, 60_192_808 - 7_680 - 990 * 2_049),
+        ("vgg13", {}, 133_047_848 - 990 * 4_097),
+        ("vgg16", {}, 138_357_544 - 990 * 4_097),
+        ("vgg19", {}, 143_667_240 - 990 * 4_097),
     ],
 )
 def test_exact_numbers_of_parameters(name, args, parameters):
