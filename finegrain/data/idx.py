@@ -87,14 +87,17 @@ def read_idx(path: Path, *, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     ranks = 1 + len(shape)
     try:
         with gzip.open(file) if file is packed else file.open("rb") as stream:
-            header = np.frombuffer(stream.read(4 * (1 + ranks)), dtype=">u4")
+            start = stream.read(4 * (1 + ranks))
+            if len(start) < 4 * (1 + ranks):
+                raise _wrong(file, f"{len(start)} bytes", "a whole IDX file")
+            header = np.frombuffer(start, dtype=">u4")
             magic, count, *sides = (int(number) for number in header)
             if magic != 0x0800 + ranks or tuple(sides) != shape or count > _MOST:
                 expected = f"magic {0x0800 + ranks}, at most {_MOST} entries of shape {shape}"
                 raise _wrong(file, f"header {header.tolist()}", expected)
             size = count * int(np.prod(shape, dtype=int))
             content = stream.read(size + 1)
-    except (OSError, EOFError, zlib.error, ValueError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise _wrong(file, str(error) or type(error).__name__, "a whole IDX file") from error
     if len(content) != size:
         raise _wrong(file, f"{'more' if len(content) > size else 'fewer'} bytes than {size}", "a whole IDX file")

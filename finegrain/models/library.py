@@ -129,5 +129,5 @@ def _cannot_build(title: str, error: Exception) -> str:
         f"{title} cannot be built",
         got=str(error) or type(error).__name__,
         expected="arguments that the architecture takes",
-        remedy="check model.image_size and the model_args of the weights folder",
+        remedy="check model.image_size, model.args and the model_args of the weights folder",
     )

@@ -87,6 +87,7 @@ class Conv2d(nn.Conv2d):
         kernel_size: Size,
         stride: Size = 1,
         padding: Size = 0,
+        *,
         bias: bool = True,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias=bias)

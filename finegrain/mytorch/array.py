@@ -28,6 +28,14 @@ def shape_error(what: str, *shapes: Sequence[int], expected: str, remedy: str) -
     return ShapeError(fault(f"{what} cannot take these shapes", got=got, expected=expected, remedy=remedy))
 
 
+def check_floats(name: str, *arrays: Array) -> None:
+    """Refuse integers where, as in torch, an operation is of floats alone."""
+    for array in arrays:
+        if array.dtype.kind != "f":
+            remedy = "call float()"
+            raise TypeError(fault(f"{name} is of floats alone", got=str(array.dtype), expected="floats", remedy=remedy))
+
+
 def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     """Sum `gradient` over the axes along which an array of `shape` was broadcast."""
     if gradient.shape == shape:
@@ -44,7 +52,8 @@ def positive_axes(dim: int | Sequence[int] | None, shape: tuple[int, ...]) -> tu
     named = range(ndim) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
     for axis in named:
         if not -ndim <= axis < ndim:
-            got, expected = f"{axis} of {list(shape)}", f"-{ndim} to {ndim - 1}"
+            got = f"{axis} of {list(shape)}"
+            expected = f"-{ndim} to {ndim - 1}" if ndim else "none, as a single number has no axes"
             raise ShapeError(fault("no such axis", got=got, expected=expected, remedy="check dim"))
     return tuple(axis % ndim for axis in named)
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from finegrain.errors import ConfigError, fault
+
 
 def fcn(nn: Any, *, num_classes: int = 10, image_size: int = 28, in_channels: int = 1) -> Any:
     """Fully connected with ReLU, 784-256-128-K for [B, 1, 28, 28]; 235,146 parameters for 10 classes.
@@ -40,9 +42,15 @@ def lenet(
         in_channels: C of images [B, C, S, S].
         activation: Name of a layer of `nn`.
         batch_norm: Normalise what the convolutions give; 44 parameters more.
+
+    Raises:
+        ConfigError: The image is too small.
     """
     act = getattr(nn, activation)
     side = (image_size // 2 - 4) // 2
+    if side < 1:
+        what, expected = "LeNet cannot take images so small", "at least 12 pixels a side"
+        raise ConfigError(fault(what, got=image_size, expected=expected, remedy="set image_size=12"))
 
     def convolution(before: int, after: int, padding: int) -> Any:
         norm = [nn.BatchNorm2d(after)] if batch_norm else []

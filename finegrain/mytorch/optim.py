@@ -17,7 +17,7 @@ class Optimizer:
         """Take over parameters with their settings.
 
         Raises:
-            ValueError: There are none, or a setting is negative.
+            ValueError: There are none, one was computed from others, or a setting is negative.
         """
         self.param_groups: list[dict[str, Any]] = [{"params": list(params), **settings}]
         self._memory: dict[int, dict[str, Any]] = {}
@@ -26,6 +26,10 @@ class Optimizer:
             got = negative or "no parameters"
             expected = "parameters, and settings of 0 or more"
             raise ValueError(fault("no optimiser for these", got=got, expected=expected, remedy="check the arguments"))
+        for parameter in self.param_groups[0]["params"]:
+            if not isinstance(parameter, Tensor) or not parameter.is_leaf:
+                what, expected = "this cannot be optimised", "leaves: tensors that were not computed"
+                raise ValueError(fault(what, got=parameter, expected=expected, remedy="pass a list of parameters"))
 
     def zero_grad(self) -> None:
         """Forget the gradients."""
@@ -53,7 +57,7 @@ class SGD(Optimizer):
     """Stochastic gradient descent: v ← momentum · v + g, from v = g on; weight decay is added to the gradient."""
 
     def __init__(
-        self, params: Iterable[Tensor], lr: float = 1e-3, momentum: float = 0, weight_decay: float = 0
+        self, params: Iterable[Tensor], lr: float = 1e-3, momentum: float = 0, *, weight_decay: float = 0
     ) -> None:
         super().__init__(params, lr=lr, momentum=momentum, weight_decay=weight_decay)
 
@@ -61,10 +65,10 @@ class SGD(Optimizer):
         """See the class."""
         if not group["momentum"]:
             return gradient
-        if "velocity" in memory:
-            gradient = group["momentum"] * memory["velocity"] + gradient
-        memory["velocity"] = gradient
-        return gradient
+        before = memory.get("velocity")
+        memory["velocity"] = gradient.copy() if before is None else group["momentum"] * before + gradient
+        velocity: Array = memory["velocity"]
+        return velocity
 
 
 class Adam(Optimizer):
@@ -79,6 +83,8 @@ class Adam(Optimizer):
         weight_decay: float = 0,
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        if max(betas) >= 1:
+            raise ValueError(fault("no running means with these betas", got=betas, expected="below 1", remedy="0.9"))
 
     def direction(self, gradient: Array, memory: dict[str, Any], group: dict[str, Any]) -> Array:
         """See the class."""

@@ -1,6 +1,7 @@
 """An array that remembers how it was computed, so that gradients can flow back through it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partialmethod
 from typing import Any, NamedTuple, NoReturn, Self, TypeAlias
 
 import numpy as np
@@ -23,14 +24,17 @@ def get_default_dtype() -> np.dtype[Any]:
 
 def set_default_dtype(dtype: np.dtype[Any]) -> None:
     """Let it be float32, as at first, or float64."""
+    if np.dtype(dtype).kind != "f":
+        raise TypeError(fault("no default", got=str(dtype), expected="float32 or float64", remedy="check the dtype"))
     _default[0] = np.dtype(dtype)
 
 
 class Tensor:
     """An array, its gradient once `backward` was called, and the edges of the graph that lead to its inputs.
 
-    Nothing is written in place but by optimisers and `load_state_dict`: `x += y` makes a new tensor. Mixed precisions
-    give the higher one; integers are for labels and indexes, and become floats beside floats.
+    Nothing is written in place but by optimisers and `load_state_dict`: `x += y` makes a new tensor, and refuses a leaf
+    that asks for its gradient. Mixed precisions give the higher one, where torch refuses some; integers are for labels
+    and indexes, and become floats beside floats.
     """
 
     __array_ufunc__ = None  # so that `array * tensor` asks the tensor
@@ -40,11 +44,8 @@ class Tensor:
         """Wrap `array` without a copy."""
         self.array: Array = np.asarray(array)
         self.grad: Tensor | None = None
-        self.requires_grad = requires_grad
         self._edges: tuple[tuple[Tensor, Pullback], ...] | None = ()
-        if requires_grad and self.dtype.kind != "f":
-            remedy = "pass dtype=float32"
-            raise TypeError(fault("no gradient for this kind", got=str(self.dtype), expected="floats", remedy=remedy))
+        self.requires_grad_(requires_grad)
 
     def backward(self, gradient: "Tensor | None" = None, retain_graph: bool = False) -> None:
         """Add to the `grad` of every leaf that asks for it.
@@ -139,6 +140,12 @@ class Tensor:
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Ask for gradients, or no longer."""
+        if requires_grad and self.dtype.kind != "f":
+            remedy = "pass dtype=float32"
+            raise TypeError(fault("no gradient for this kind", got=str(self.dtype), expected="floats", remedy=remedy))
+        if not requires_grad and not self.is_leaf:
+            what, expected = "what was computed stays in its graph", "a leaf"
+            raise RuntimeError(fault(what, got="requires_grad=False", expected=expected, remedy="use detach()"))
         self.requires_grad = requires_grad
         return self
 
@@ -148,8 +155,17 @@ class Tensor:
     def __len__(self) -> int:
         return len(self.array)
 
+    def __iter__(self) -> Iterator["Tensor"]:
+        return (self[row] for row in range(len(self)))
+
     def __bool__(self) -> bool:
         return bool(self.array)
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> Any:
+        return float(self.item())
 
     def __repr__(self) -> str:
         shown = np.array2string(self.array, precision=4, separator=", ", prefix="tensor(")
@@ -187,16 +203,28 @@ class Tensor:
     def __neg__(self) -> "Tensor":
         return apply(elementwise.neg, self)
 
+    def _in_place(self, operator: Callable[..., "Tensor"], other: Operand) -> "Tensor":
+        """`x += y` makes a new tensor, but not in the place of a leaf, which would be lost to its optimiser."""
+        if self.is_leaf and (self.requires_grad or type(self) is not Tensor):
+            remedy = "use an optimiser, or write to .array"
+            raise TypeError(
+                fault("no leaf changes in place", got="+=, -=, *= or the like", expected="=", remedy=remedy)
+            )
+        return operator(self, other)
+
     __radd__, __rmul__ = __add__, __mul__
+    __iadd__, __isub__ = partialmethod(_in_place, __add__), partialmethod(_in_place, __sub__)
+    __imul__, __itruediv__ = partialmethod(_in_place, __mul__), partialmethod(_in_place, __truediv__)
+    __ipow__, __imatmul__ = partialmethod(_in_place, __pow__), partialmethod(_in_place, __matmul__)
     add, sub, mul, div, pow, matmul, neg = __add__, __sub__, __mul__, __truediv__, __pow__, __matmul__, __neg__
 
     def exp(self) -> "Tensor":
         """e to its power."""
-        return apply(elementwise.exp, self)
+        return apply(elementwise.exp, self._as_floats())
 
     def log(self) -> "Tensor":
         """Natural logarithm."""
-        return apply(elementwise.log, self)
+        return apply(elementwise.log, self._as_floats())
 
     def relu(self) -> "Tensor":
         """max(x, 0)."""
@@ -204,11 +232,11 @@ class Tensor:
 
     def sigmoid(self) -> "Tensor":
         """1 / (1 + e^−x)."""
-        return apply(elementwise.sigmoid, self)
+        return apply(elementwise.sigmoid, self._as_floats())
 
     def tanh(self) -> "Tensor":
         """Hyperbolic tangent."""
-        return apply(elementwise.tanh, self)
+        return apply(elementwise.tanh, self._as_floats())
 
     def softmax(self, dim: int) -> "Tensor":
         """Probabilities along one axis."""
@@ -222,6 +250,15 @@ class Tensor:
 
     def __eq__(self, other: object) -> "Tensor":  # type: ignore[override]
         return Tensor(self.array == _array(other))
+
+    def __ne__(self, other: object) -> "Tensor":  # type: ignore[override]
+        return Tensor(self.array != _array(other))
+
+    def __le__(self, other: Any) -> "Tensor":
+        return Tensor(self.array <= _array(other))
+
+    def __ge__(self, other: Any) -> "Tensor":
+        return Tensor(self.array >= _array(other))
 
     def __lt__(self, other: Any) -> "Tensor":
         return Tensor(self.array < _array(other))
@@ -256,17 +293,17 @@ class Tensor:
 
     def view(self, *shape: Any) -> "Tensor":
         """The numbers in another shape; one size may be −1."""
-        return apply(layout.view, self, shape=_sizes(shape))
+        return apply(layout.view, self, shape=sizes(shape))
 
     reshape = view
 
-    def flatten(self, start_dim: int = 0) -> "Tensor":
-        """One axis in place of all from `start_dim` on."""
-        return self.view(*self.shape[:start_dim], -1)
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> "Tensor":
+        """One axis in place of those from `start_dim` to `end_dim`."""
+        return apply(layout.flatten, self, start_dim=start_dim, end_dim=end_dim)
 
     def permute(self, *dims: Any) -> "Tensor":
         """The axes in another order."""
-        return apply(layout.permute, self, dims=_sizes(dims))
+        return apply(layout.permute, self, dims=sizes(dims))
 
     def transpose(self, dim0: int, dim1: int) -> "Tensor":
         """Two axes exchanged."""
@@ -302,6 +339,9 @@ class Tensor:
         """In double precision."""
         return self.to(float64)
 
+    def _as_floats(self) -> "Tensor":
+        return self if self.dtype.kind == "f" else self.to(get_default_dtype())
+
 
 class Largest(NamedTuple):
     """What `Tensor.max` finds along an axis."""
@@ -318,7 +358,7 @@ def apply(operator: Callable[..., Recorded], *inputs: Tensor, **options: Any) ->
 def _record(recorded: Recorded, inputs: Sequence[Tensor]) -> Tensor:
     array, pulls = recorded
     result = Tensor(array)
-    if is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
+    if is_grad_enabled() and result.dtype.kind == "f" and any(tensor.requires_grad for tensor in inputs):
         result.requires_grad = True
         pairs = zip(inputs, pulls, strict=True)
         result._edges = tuple((tensor, pull) for tensor, pull in pairs if tensor.requires_grad)
@@ -335,6 +375,7 @@ def _arithmetic(operator: Callable[..., Recorded], *operands: Operand) -> Tensor
         dtype = get_default_dtype()
     else:
         dtype = np.result_type(*kinds)
+        dtype = int64 if dtype.kind == "b" and int in map(type, operands) else dtype
     tensors = [operand if isinstance(operand, Tensor) else Tensor(np.asarray(operand)) for operand in operands]
     return apply(operator, *(tensor.to(dtype) for tensor in tensors))
 
@@ -344,32 +385,9 @@ def _array(value: Any) -> Any:
 
 
 def _index(part: Any) -> Any:
-    return np.asarray(part) if isinstance(part, Tensor | list) else part
+    return np.asarray(part, dtype=None if len(part) else int) if isinstance(part, list) else _array(part)
 
 
-def _sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
+def sizes(given: tuple[Any, ...]) -> tuple[int, ...]:
     """Of `view(2, 3)` as of `view((2, 3))`."""
     return tuple(given[0]) if len(given) == 1 and isinstance(given[0], Sequence) else given
-
-
-def tensor(data: Any, *, dtype: np.dtype[Any] | None = None, requires_grad: bool = False) -> Tensor:
-    """A copy of an array, of numbers or of nested lists of them; Python's floats are of the default precision."""
-    array = np.array(data)
-    if dtype is None and array.dtype == float64 and not isinstance(data, np.ndarray | np.generic | Tensor):
-        dtype = get_default_dtype()
-    return Tensor(array if dtype is None else array.astype(dtype), requires_grad=requires_grad)
-
-
-def from_numpy(array: Array) -> Tensor:
-    """The array itself as a tensor: they share their memory."""
-    return Tensor(array)
-
-
-def zeros(*shape: int, dtype: np.dtype[Any] | None = None, requires_grad: bool = False) -> Tensor:
-    """Zeros of this shape."""
-    return Tensor(np.zeros(shape, dtype=dtype or get_default_dtype()), requires_grad=requires_grad)
-
-
-def ones(*shape: int, dtype: np.dtype[Any] | None = None, requires_grad: bool = False) -> Tensor:
-    """Ones of this shape."""
-    return Tensor(np.ones(shape, dtype=dtype or get_default_dtype()), requires_grad=requires_grad)

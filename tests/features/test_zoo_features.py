@@ -17,6 +17,7 @@ CASES = [
     ("mlp", 8, {}, "network.blocks.2"),
     ("cnn", 8, {"channels": (4, 8)}, "network.blocks.2"),
     ("lenet_bn", 16, {}, "network.blocks.4"),
+    ("mytorch_lenet", 12, {"batch_norm": True}, "network.blocks.4"),
     ("nin", 67, {}, "network.blocks.3"),
     ("googlenet", 32, {}, "network.blocks.10"),
     ("resnet8", 8, {}, "network.blocks.3"),

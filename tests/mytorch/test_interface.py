@@ -5,6 +5,8 @@ import pytest
 import torch
 
 from finegrain import mytorch
+from finegrain.models import numpy_layers
+from finegrain.mytorch import nn
 from finegrain.mytorch.nn import functional as F
 
 ASKED = {
@@ -20,7 +22,10 @@ ASKED = {
     "argmax": lambda x: (x.argmax().item(), x.argmax(1).numpy().tolist(), tuple(x.argmax(0, keepdim=True).shape)),
     "places of the largest": lambda x: x.max(0).indices.numpy().tolist(),
     "accuracy": lambda x: (x.argmax(1) == x.argmax(1)).float().mean().item(),
-    "comparison": lambda x: [(x > 2).numpy().tolist(), (x < 2).numpy().tolist(), (x == 2).numpy().tolist()],
+    "comparison": lambda x: [
+        answer.numpy().tolist() for answer in (x > 2, x < 2, x == 2, x != 2, x >= 2, x <= 2, x != x)
+    ],
+    "one number": lambda x: (float(x[1, 0]), int(x[0, 1]), float(x[:1, :1])),
     "leaf": lambda x: (x.is_leaf, x.requires_grad, x.grad),
     "methods": lambda x: x.add(1).sub(2).mul(x).div(2.0).pow(2).neg().numpy().tolist(),
     "matmul": lambda x: x.matmul(x.T).numpy().tolist(),
@@ -40,6 +45,31 @@ def test_a_tensor_copies_and_from_numpy_shares():
     assert (copied[0].item(), shared[0].item()) == (1, 5)
     assert shared.numpy() is array
     assert np.asarray(shared) is array
+
+
+def test_what_is_made_by_a_shape_takes_it_in_both_forms():
+    for make in (mytorch.zeros, mytorch.ones):
+        assert make((2, 3)).shape == make(2, 3).shape == (2, 3)
+
+
+def test_arguments_have_torchs_names():
+    results = []
+    for lib in (mytorch, torch):
+        x, weight, call = lib.ones(1, 1, 4, 4), lib.ones(2, 1, 3, 3), lib.nn.functional
+        images = call.conv2d(input=x, weight=weight, bias=lib.ones(2), stride=1, padding=[1, 0])
+        pooled = call.avg_pool2d(input=call.max_pool2d(input=images, kernel_size=2, stride=1), kernel_size=[3, 1])
+        logits = lib.nn.Flatten(start_dim=1)(input=call.relu(input=pooled))
+        loss = lib.nn.CrossEntropyLoss()(input=call.log_softmax(input=logits, dim=1), target=lib.tensor([1]))
+        results += [loss.item() + lib.nn.MSELoss()(input=logits, target=logits * 2).item()]
+    assert results[0] == pytest.approx(results[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("lib", [nn, numpy_layers])
+def test_what_torch_has_at_another_place_is_passed_by_name_alone(lib):
+    with pytest.raises(TypeError, match="positional"):
+        lib.Conv2d(1, 1, 3, 1, 0, False)  # torch's dilation
+    with pytest.raises(TypeError, match="positional"):
+        mytorch.optim.SGD([mytorch.ones(1)], 0.1, 0.9, 0.01)  # torch's dampening
 
 
 def test_a_tensor_shows_its_numbers_and_whether_it_asks_for_a_gradient():

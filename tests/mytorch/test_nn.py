@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from finegrain import mytorch
-from finegrain.errors import CheckpointError
+from finegrain.errors import CheckpointError, ConfigError
 from finegrain.mytorch import nn
 from finegrain.mytorch.networks import fcn, lenet
 
@@ -87,6 +87,7 @@ def test_running_statistics_follow_torchs():
 @pytest.mark.parametrize(("layer", "fan_in"), [(("Linear", 50, 400), 50), (("Conv2d", 6, 90, (5, 3)), 90)])
 def test_initial_weights_are_distributed_as_torchs(layer, fan_in):
     mytorch.manual_seed(1)
+    torch.manual_seed(1)
     name, *arguments = layer
     ours, theirs = getattr(nn, name)(*arguments), getattr(torch.nn, name)(*arguments)
     for one, other in ((ours.weight, theirs.weight), (ours.bias, theirs.bias)):
@@ -135,6 +136,40 @@ def test_losses_are_modules_too():
     assert nn.CrossEntropyLoss()(x, mytorch.tensor([1])).item() == pytest.approx(np.log1p(np.exp(-1.0)))
 
 
+def test_modules_take_arguments_by_name():
+    class Scaled(nn.Module):
+        def forward(self, x, *, scale=1):
+            return x * scale
+
+    assert Scaled()(mytorch.ones(1), scale=3).item() == 3
+
+
+def test_what_is_no_module_is_refused_in_a_sequence():
+    with pytest.raises(TypeError, match="this cannot stand in Sequential: got <function relu"):
+        nn.Sequential(nn.Linear(2, 2), nn.functional.relu)
+
+
+@pytest.mark.parametrize("lib", [nn, torch.nn])
+def test_lenet_says_which_images_are_too_small(lib):
+    with pytest.raises(ConfigError, match="got 11; expected at least 12 pixels a side"):
+        lenet(lib, image_size=11)
+    assert lenet(lib, image_size=12)[3][0].weight.shape == (120, 16)
+
+
+def test_any_names_and_only_numbers_are_saved(tmp_path):
+    path = tmp_path / "weights.npz"
+    with pytest.raises(ValueError, match="epochs holds no numbers but object"):
+        mytorch.save({"epochs": None}, path)
+    assert not path.exists()
+    named = {"file": np.ones(2), "allow_pickle": np.ones((0, 3), dtype=np.float32), "a/b.c": np.array(True)}
+    mytorch.save(named, path)
+    loaded = mytorch.load(path)
+    assert list(loaded) == list(named)
+    for name, array in named.items():
+        assert (loaded[name].dtype, loaded[name].shape) == (array.dtype, array.shape)
+        assert (loaded[name].array == array).all()
+
+
 def test_a_state_dict_of_another_model_is_refused_whole():
     model = nn.Linear(2, 3)
     before = model.weight.array.copy()
@@ -145,9 +180,36 @@ def test_a_state_dict_of_another_model_is_refused_whole():
     assert (model.weight.array == before).all()
 
 
-def zip_of_text(path):
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("weight.npy", "no array")
+def zip_of(content, compression=zipfile.ZIP_STORED):
+    """Writes an npz file of one array with these bytes."""
+
+    def write(path):
+        with zipfile.ZipFile(path, "w", compression) as file:
+            file.writestr("weight.npy", content)
+
+    return write
+
+
+def npy(header):
+    """The bytes of an array whose header says so."""
+    return b"\x93NUMPY\x01\0" + len(header).to_bytes(2, "little") + header.encode() + bytes(64)
+
+
+def damaged(path):
+    """Compressed bytes that are none."""
+    zip_of(bytes(10_000), zipfile.ZIP_DEFLATED)(path)
+    content = bytearray(path.read_bytes())
+    content[40:44] = b"\xff" * 4
+    path.write_bytes(content)
+
+
+def in_another_way(path):
+    """Bytes compressed in a way that nobody knows."""
+    zip_of(b"")(path)
+    content = bytearray(path.read_bytes())
+    for start, place in ((b"PK\1\2", 10), (b"PK\3\4", 8)):
+        content[content.index(start) + place] = 77
+    path.write_bytes(content)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +220,14 @@ def zip_of_text(path):
         lambda path: path.write_bytes(b"PK\3\4 cut short"),
         lambda path: np.savez(path, weight=np.array([{}], dtype=object)),
         lambda path: np.save(path.open("wb"), np.zeros(2)),
-        zip_of_text,
+        zip_of(b"no array"),
+        zip_of(npy("{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000000,), }")),
+        zip_of(npy("{'descr': '<f8', 'fortran_order': False, 'shape': (-1,), }")),
+        zip_of(npy("{'descr': (")),
+        zip_of(npy("{'descr': '|O', 'fortran_order': False, 'shape': (1,), }")),
+        zip_of(npy("(" * 5000)),
+        damaged,
+        in_another_way,
     ],
 )
 def test_what_is_no_npz_file_of_arrays_is_refused(tmp_path, write):

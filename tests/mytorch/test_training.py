@@ -38,8 +38,24 @@ def test_optimisers_take_torchs_steps(name, settings):
 def test_an_optimiser_wants_parameters_and_settings_that_are_not_negative():
     with pytest.raises(ValueError, match="got no parameters"):
         mytorch.optim.SGD([])
+    with pytest.raises(ValueError, match=r"got \(1.0, 0.9\); expected below 1"):
+        mytorch.optim.Adam([mytorch.ones(1, requires_grad=True)], betas=(1.0, 0.9))
+    weight = mytorch.ones(2, requires_grad=True)
+    for others in (weight, [weight * 2], [{"params": [weight]}]):
+        with pytest.raises(ValueError, match=r"expected leaves.*; pass a list of parameters"):
+            mytorch.optim.SGD(others)
     with pytest.raises(ValueError, match=r"'lr': -1"):
         mytorch.optim.Adam([mytorch.ones(1, requires_grad=True)], lr=-1)
+
+
+def test_momentum_is_not_touched_with_the_gradient():
+    x = mytorch.tensor([1.0], requires_grad=True)
+    optimizer = mytorch.optim.SGD([x], lr=1.0, momentum=0.5)
+    x.sum().backward()
+    optimizer.step()
+    x.grad.array[...] = 0
+    optimizer.step()
+    assert x.item() == 1 - 1 - 0.5
 
 
 def losses(lib, build, arguments, optimizer):

@@ -34,7 +34,7 @@ def alexnet(
         nn.Sequential(nn.Linear(256 * side**2, 4096), nn.ReLU(), nn.Dropout(dropout)),
         nn.Sequential(nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(dropout)),
     ]
-    network = stacked(in_channels, blocks, nn.Linear(4096, num_classes))
+    network = stacked(in_channels, blocks, nn.Linear(4096, num_classes), image_size=image_size)
     start(network)
     return network
 

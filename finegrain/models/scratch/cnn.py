@@ -48,7 +48,9 @@ def cnn(
         for before, after, kernel in zip(befores, channels, kernels, strict=False)
     ]
     layers = (nn.Flatten(), nn.Linear(channels[-1] * side**2, hidden), nn.ReLU(), nn.Dropout(dropout))
-    return stacked(in_channels, [*blocks, nn.Sequential(*layers)], nn.Linear(hidden, num_classes))
+    return stacked(
+        in_channels, [*blocks, nn.Sequential(*layers)], nn.Linear(hidden, num_classes), image_size=image_size
+    )
 
 
 def _block(before: int, after: int, kernel_size: int, batch_norm: bool) -> nn.Sequential:

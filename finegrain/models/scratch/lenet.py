@@ -51,6 +51,6 @@ def lenet(
         linear(16 * side**2, 120),
         linear(120, 84),
     ]
-    network = stacked(in_channels, blocks, nn.Linear(84, num_classes))
+    network = stacked(in_channels, blocks, nn.Linear(84, num_classes), image_size=image_size)
     start(network, gain=activation)
     return network

@@ -31,4 +31,4 @@ def mlp(
     layers = [
         nn.Sequential(nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)) for before, after in pairwise(widths)
     ]
-    return stacked(in_channels, [nn.Flatten(), *layers], nn.Linear(widths[-1], num_classes))
+    return stacked(in_channels, [nn.Flatten(), *layers], nn.Linear(widths[-1], num_classes), image_size=image_size)

@@ -28,7 +28,7 @@ def mnist_conv1(
     """
     side = grid_side("this network", image_size, [(5, 1, 0), (4, 4, 0)])
     block = nn.Sequential(nn.Conv2d(in_channels, 10, 5), nn.MaxPool2d(4), _act(activation), nn.Flatten())
-    return stacked(in_channels, [block], nn.Linear(10 * side**2, num_classes))
+    return stacked(in_channels, [block], nn.Linear(10 * side**2, num_classes), image_size=image_size)
 
 
 def mnist_conv2(
@@ -55,7 +55,7 @@ def mnist_conv2(
         nn.Sequential(nn.Linear(20 * side**2, 128), _act(activation)),
         nn.Sequential(nn.Linear(128, 32), _act(activation)),
     ]
-    return stacked(in_channels, blocks, nn.Linear(32, num_classes))
+    return stacked(in_channels, blocks, nn.Linear(32, num_classes), image_size=image_size)
 
 
 def _act(activation: Activation) -> nn.Module:

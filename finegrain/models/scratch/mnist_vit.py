@@ -105,7 +105,7 @@ class MnistViT(nn.Module):
         """
         super().__init__()
         tokens = 1 + num_patches("the MNIST ViT", image_size, patch_size)
-        self.channels = Channels(in_channels)
+        self.channels = Channels(in_channels, image_size)
         # A linear layer on each patch, as a convolution: what it gives is a grid, by which the network is explained.
         self.patch_embed = nn.Conv2d(in_channels, dim, patch_size, stride=patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))

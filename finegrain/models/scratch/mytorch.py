@@ -6,7 +6,7 @@ from torch import nn
 
 from finegrain.config import Count
 from finegrain.models import numpy_layers
-from finegrain.models.scratch.parts import InChannels, grid_side, stacked
+from finegrain.models.scratch.parts import InChannels, stacked
 from finegrain.mytorch import networks
 
 
@@ -14,7 +14,7 @@ def mytorch_fcn(*, num_classes: int, image_size: Count = 28, in_channels: InChan
     """See `mytorch.networks.fcn`."""
     network = networks.fcn(numpy_layers, num_classes=num_classes, image_size=image_size, in_channels=in_channels)
     *blocks, head = network
-    return stacked(in_channels, blocks, head)
+    return stacked(in_channels, blocks, head, image_size=image_size)
 
 
 def mytorch_lenet(
@@ -30,7 +30,6 @@ def mytorch_lenet(
     Raises:
         ConfigError: The image is too small.
     """
-    grid_side("LeNet", image_size, [(5, 1, 2), (2, 2, 0), (5, 1, 0), (2, 2, 0)])
     network = networks.lenet(
         numpy_layers,
         num_classes=num_classes,
@@ -40,4 +39,4 @@ def mytorch_lenet(
         batch_norm=batch_norm,
     )
     *blocks, head = network
-    return stacked(in_channels, blocks, head)
+    return stacked(in_channels, blocks, head, image_size=image_size)

@@ -45,7 +45,7 @@ class NanoViT(nn.Module):
         """
         super().__init__()
         tokens = 1 + num_patches("nanoViT", image_size, patch_size)
-        self.channels = Channels(in_channels)
+        self.channels = Channels(in_channels, image_size)
         self.patch_embed = nn.Conv2d(in_channels, dim, patch_size, stride=patch_size)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.empty(1, tokens, dim))

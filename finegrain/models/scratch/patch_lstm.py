@@ -15,7 +15,7 @@ class LastStep(nn.LSTM):
 
     def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]
         """Map [B, N, D] to [B, 2 · hidden]."""
-        outputs: Tensor = super().forward(tokens)[0]
+        outputs: Tensor = nn.LSTM.forward(self, tokens)[0]  # torch.compile knows no `super()` here
         return outputs[:, -1]
 
 
@@ -54,7 +54,7 @@ class PatchLstm(nn.Module):
         """
         super().__init__()
         tokens = num_patches("the Patch LSTM", image_size, patch_size)
-        self.channels = Channels(in_channels)
+        self.channels = Channels(in_channels, image_size)
         self.patch_embed = nn.Conv2d(in_channels, dim, patch_size, stride=patch_size)
         self.pos_embed = nn.Parameter(torch.empty(1, tokens, dim))
         nn.init.trunc_normal_(self.pos_embed, std=0.02)

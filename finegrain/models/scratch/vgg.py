@@ -46,7 +46,9 @@ def vgg(
         nn.Sequential(nn.Linear(before, 4096), nn.ReLU(), nn.Dropout(dropout))
         for before in (_CHANNELS[-1] * side**2, 4096)
     ]
-    network = stacked(in_channels, [*blocks, nn.Flatten(), *hidden], nn.Linear(4096, num_classes))
+    network = stacked(
+        in_channels, [*blocks, nn.Flatten(), *hidden], nn.Linear(4096, num_classes), image_size=image_size
+    )
     start(network)
     return network
 

@@ -1,7 +1,7 @@
 """Modules: trees of parameters and buffers with names, as in torch."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,12 +19,6 @@ class Parameter(Tensor):
         """Share the numbers of `data`."""
         super().__init__(data.array if isinstance(data, Tensor) else data, requires_grad=requires_grad)
 
-    def _in_place(self, other: Any) -> NoReturn:
-        remedy = "use an optimiser, or write to .array"
-        raise TypeError(fault("no parameter changes in place", got="+=, -=, *= or /=", expected="=", remedy=remedy))
-
-    __iadd__ = __isub__ = __imul__ = __itruediv__ = _in_place
-
 
 class Module:
     """What has parameters, buffers and modules as its attributes, and computes in `forward`.
@@ -39,9 +33,9 @@ class Module:
         """Compute the module's result."""
         raise NotImplementedError(f"{type(self).__name__} has no forward")
 
-    def __call__(self, *inputs: Any) -> Any:
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
         """See `forward`."""
-        return self.forward(*inputs)
+        return self.forward(*inputs, **options)
 
     def register_buffer(self, name: str, tensor: Tensor) -> None:
         """Keep a tensor that belongs to the state but is not trained."""
@@ -149,13 +143,16 @@ class Sequential(Module):
 
     def __init__(self, *modules: Module) -> None:
         for number, module in enumerate(modules):
+            if not isinstance(module, Module):
+                expected, remedy = "modules", "write nn.ReLU() for F.relu"
+                raise TypeError(fault("this cannot stand in Sequential", got=module, expected=expected, remedy=remedy))
             setattr(self, str(number), module)
 
-    def forward(self, x: Any) -> Any:
-        """Pass `x` through all of them."""
+    def forward(self, input: Any) -> Any:
+        """Pass `input` through all of them."""
         for module in self.children():
-            x = module(x)
-        return x
+            input = module(input)
+        return input
 
     def __len__(self) -> int:
         return len(list(self.children()))

@@ -72,8 +72,8 @@ def log(x: Array) -> Recorded:
 
 
 def relu(x: Array) -> Recorded:
-    """max(x, 0); the gradient at 0 is 0."""
-    return np.maximum(x, 0), (lambda g: g * (x > 0),)
+    """max(x, 0); the gradient at 0 is 0, that at nan passes, as in torch."""
+    return np.maximum(x, 0), (lambda g: g * ~(x <= 0),)
 
 
 def sigmoid(x: Array) -> Recorded:

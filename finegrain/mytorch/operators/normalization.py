@@ -3,11 +3,12 @@
 import numpy as np
 
 from finegrain.errors import fault
-from finegrain.mytorch.array import Array, Recorded, positive_axes, shape_error
+from finegrain.mytorch.array import Array, Recorded, check_floats, positive_axes, shape_error
 
 
 def softmax(x: Array, *, dim: int) -> Recorded:
     """e^x by its sum along one axis, of x less its largest, so that nothing overflows."""
+    check_floats("softmax", x)
     (axis,) = positive_axes(dim, x.shape)
     result = np.exp(_log_softmax(x, axis))
     return result, (lambda g: result * (g - (g * result).sum(axis=axis, keepdims=True)),)
@@ -15,6 +16,7 @@ def softmax(x: Array, *, dim: int) -> Recorded:
 
 def log_softmax(x: Array, *, dim: int) -> Recorded:
     """The logarithm of `softmax`, finite where that is rounded to 0."""
+    check_floats("log_softmax", x)
     (axis,) = positive_axes(dim, x.shape)
     result = _log_softmax(x, axis)
     return result, (lambda g: g - np.exp(result) * g.sum(axis=axis, keepdims=True),)
@@ -27,6 +29,7 @@ def cross_entropy(logits: Array, *, target: Array) -> Recorded:
         logits: [B, K].
         target: Classes [B], integers, or probabilities [B, K].
     """
+    check_floats("cross_entropy", logits)
     classes = target.dtype.kind in "iu"
     if logits.ndim != 2 or target.shape != (logits.shape[:1] if classes else logits.shape):
         expected = "logits [B, K] and integer classes [B] or probabilities [B, K]"
@@ -35,7 +38,8 @@ def cross_entropy(logits: Array, *, target: Array) -> Recorded:
         target = _one_hot(target, logits)
     likelihoods = _log_softmax(logits, 1)
     mass = target.sum(axis=1, keepdims=True)
-    loss = -(target * likelihoods).sum() / len(logits)
+    # Of classes by choice and not by product: the logit of another class may be −inf.
+    loss = -(likelihoods[target == 1] if classes else target * likelihoods).sum() / len(logits)
     return loss, (lambda g: g * (np.exp(likelihoods) * mass - target) / len(logits),)
 
 
@@ -52,6 +56,7 @@ def batch_norm(x: Array, weight: Array, bias: Array, *, mean: Array, var: Array,
         batch: Mean and variance are those of `x`, so that the gradient flows through them too:
             weight / √(var + eps) · (g − mean(g) − x̂ · mean(g · x̂)); else they are constants.
     """
+    check_floats("batch_norm", x)
     axes, across = (0, *range(2, x.ndim)), (1, -1, *[1] * (x.ndim - 2))
     scale = 1 / np.sqrt(var + eps)
     normed = (x - mean.reshape(across)) * scale.reshape(across)

@@ -4,20 +4,21 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from finegrain.mytorch.array import Array, Recorded, positive_axes
+from finegrain.mytorch.array import Array, Recorded, check_floats, positive_axes
 
 Dim = int | Sequence[int] | None
 
 
 def reduce_sum(x: Array, *, dim: Dim = None, keepdim: bool = False) -> Recorded:
     """The sum along the axes `dim`."""
-    axes = positive_axes(dim, x.shape)
+    axes = _axes(dim, x)
     return x.sum(axis=axes, keepdims=keepdim), (lambda g: _spread(g, x, axes, keepdim),)
 
 
 def reduce_mean(x: Array, *, dim: Dim = None, keepdim: bool = False) -> Recorded:
     """The mean along the axes `dim`."""
-    axes = positive_axes(dim, x.shape)
+    check_floats("mean", x)
+    axes = _axes(dim, x)
     count = int(np.prod([x.shape[axis] for axis in axes], dtype=int))
     return x.mean(axis=axes, keepdims=keepdim), (lambda g: _spread(g / count, x, axes, keepdim),)
 
@@ -25,8 +26,8 @@ def reduce_mean(x: Array, *, dim: Dim = None, keepdim: bool = False) -> Recorded
 def reduce_max(x: Array) -> Recorded:
     """The largest number of all; equally large ones share the gradient."""
     largest = x.max()
-    where = x == largest
-    return largest, (lambda g: where * (g / where.sum()),)
+    where = (x == largest) | np.isnan(x)
+    return largest, (lambda g: np.where(where, g / where.sum(), 0),)
 
 
 def max_along(x: Array, *, dim: int, keepdim: bool = False) -> tuple[Recorded, Array]:
@@ -43,6 +44,11 @@ def max_along(x: Array, *, dim: int, keepdim: bool = False) -> tuple[Recorded, A
     if keepdim:
         return (values, (pull,)), indices
     return (values.squeeze(axis), (pull,)), indices.squeeze(axis)
+
+
+def _axes(dim: Dim, x: Array) -> tuple[int, ...]:
+    """Those of `dim`; all of them where it names none, as in torch."""
+    return positive_axes(None if dim in ((), []) else dim, x.shape)
 
 
 def _spread(g: Array, x: Array, axes: tuple[int, ...], keepdim: bool) -> Array:

@@ -6,7 +6,7 @@ from functools import reduce
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from finegrain.mytorch.array import Array, Recorded, batch_last, shape_error
+from finegrain.mytorch.array import Array, Recorded, batch_last, check_floats, shape_error
 
 Pair = tuple[int, int]
 
@@ -28,9 +28,13 @@ def conv2d(x: Array, weight: Array, bias: Array | None = None, *, stride: Pair, 
     Returns:
         [B, O, H', W'], kept in memory as [O, H', W', B], which all operators then keep to.
     """
-    if x.ndim != 4 or weight.ndim != 4 or x.shape[1] != weight.shape[1]:
+    check_floats("conv2d", x, weight)
+    if x.ndim != 4 or weight.ndim != 4 or x.shape[1] != weight.shape[1] or not weight.size:
         expected = "images [B, C, H, W] and kernels [O, C, KH, KW] of as many channels C"
         raise shape_error("conv2d", x.shape, weight.shape, expected=expected, remedy="check the channels")
+    if bias is not None and bias.shape != weight.shape[:1]:
+        expected = "kernels [O, C, KH, KW] and a bias [O]"
+        raise shape_error("conv2d", weight.shape, bias.shape, expected=expected, remedy="check the bias")
     padded, size = batch_last(x, padding), (weight.shape[2], weight.shape[3])
     high, wide = _steps("conv2d", padded, size, stride)
     windows = sliding_window_view(padded, size, axis=(2, 3))[:, :, :: stride[0], :: stride[1]]
@@ -69,7 +73,7 @@ def max_pool2d(x: Array, *, size: Pair, stride: Pair, padding: Pair) -> Recorded
         for pixels, place in zip(_places(padded, size, stride), _places(gradient, size, stride), strict=True):
             chosen = free & (pixels == result)
             free ^= chosen
-            place += np.where(chosen, g, 0)
+            place += chosen * g
         return _crop(gradient, padding)
 
     return result, (pull,)
@@ -91,6 +95,7 @@ def avg_pool2d(x: Array, *, size: Pair, stride: Pair, padding: Pair) -> Recorded
 
 def _padded(name: str, x: Array, size: Pair, stride: Pair, padding: Pair, value: float) -> Array:
     """Images with what surrounds them, after a look at the shapes."""
+    check_floats(name, x)
     if x.ndim != 4 or any(2 * around > side for around, side in zip(padding, size, strict=True)):
         expected = "images [B, C, H, W] and padding of at most half the window"
         raise shape_error(name, x.shape, size, expected=expected, remedy="view the images, or pad less")

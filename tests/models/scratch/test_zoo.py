@@ -70,6 +70,15 @@ def images_for(classifier, *, count: int = 3):
         ("mytorch_fcn", {}, 235_146),
         ("mytorch_lenet", {}, 61_706),
         ("mnist_vit", {}, 205_962),
+        ("googlenet", {}, 5_983_802),
+        # torchvision's, less what its 7×7 stem and its 1,000 classes have more
+        ("resnet34", {}, 21_797_672 - 7_680 - 990 * 513),
+        ("resnet50", {}, 25_557_032 - 7_680 - 990 * 2_049),
+        ("resnet101", {}, 44_549_160 - 7_680 - 990 * 2_049),
+        ("resnet152", {}, 60_192_808 - 7_680 - 990 * 2_049),
+        ("vgg13", {}, 133_047_848 - 990 * 4_097),
+        ("vgg16", {}, 138_357_544 - 990 * 4_097),
+        ("vgg19", {}, 143_667_240 - 990 * 4_097),
     ],
 )
 def test_exact_numbers_of_parameters(name, args, parameters):
@@ -126,6 +135,8 @@ def test_the_gradient_reaches_every_parameter(name):
     torch.nn.functional.cross_entropy(classifier(images), torch.arange(8)).backward()
     silent = [path for path, parameter in classifier.named_parameters() if not parameter.grad.abs().sum() > 0]
     # A bias right before a batch norm is taken away again, and one of a key adds the same to all of a query's scores.
+    normed = any("BatchNorm" in type(module).__name__ for module in classifier.modules())
+    assert all(path.endswith("bias" if normed else "key.bias") for path in silent if path.endswith("bias"))
     # Of the LSTM's way back, the last step's output is that of its first step, before which there is nothing.
     expected = ["network.blocks.0.weight_hh_l1_reverse"] if name == "patch_lstm" else []
     assert [path for path in silent if not path.endswith("bias")] == expected
@@ -166,6 +177,20 @@ def test_a_grey_network_sees_a_grey_image_as_it_is():
 def test_other_numbers_of_channels_are_refused():
     with pytest.raises(ConfigError, match="got 4; expected 1 or 3"):
         small("cnn")(torch.zeros(1, 4, 8, 8))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_takes_images_of_one_size_or_of_any(name):
+    classifier = small(name).eval()
+    side = classifier.preprocessing.image_size
+    sizes = [(side + 1, side + 1), (side, side + 8)]  # tokens of a single patch would be added to all positions
+    for height, width in [*sizes, (4, 4)] if name == "patch_lstm" else sizes:
+        images = torch.zeros(1, 3, height, width)
+        if name in {"nin", "googlenet", "resnet8", "resnet18"}:
+            assert classifier(images).shape == (1, 10)
+        else:
+            with pytest.raises(ConfigError, match=rf"got \[{height}, {width}\]; expected \[{side}, {side}\]"):
+                classifier(images)
 
 
 LEAST = {

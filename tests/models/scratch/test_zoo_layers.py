@@ -86,6 +86,11 @@ def test_the_last_step_reads_the_sequence_forwards_and_its_last_patch_backwards(
     assert torch.equal(lstm(tokens)[:, 3:], lstm(changed)[:, 3:])
 
 
+def test_the_last_step_is_compiled():
+    lstm, tokens = LastStep(4, 3, batch_first=True, bidirectional=True), torch.randn(1, 6, 4)
+    torch.testing.assert_close(torch.compile(lstm, backend="eager")(tokens), lstm(tokens))
+
+
 @pytest.mark.parametrize("size", range(1, 40))
 def test_the_side_of_a_grid_is_that_of_the_layers(size):
     layers = nn.Sequential(
@@ -99,6 +104,11 @@ def test_the_side_of_a_grid_is_that_of_the_layers(size):
             grid_side("it", size, steps)
     else:
         assert grid_side("it", size, steps) == expected
+
+
+def test_the_least_size_for_very_many_layers_is_computed_and_not_tried():
+    with pytest.raises(Exception, match=f"at least {2**60} pixels a side"):
+        grid_side("it", 32, [(2, 2, 0)] * 60)
 
 
 @pytest.mark.parametrize(("name", "args"), VITS)
