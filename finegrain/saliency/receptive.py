@@ -92,8 +92,8 @@ def _influences(network: nn.Module, stages: Sequence[Layer], images: Tensor) -> 
     """Of every pixel on the middle unit of each stage, [S, S]."""
     chance = torch.Generator().manual_seed(0)
     influences = [torch.zeros(images.shape[2:], dtype=torch.float64) for _ in stages]
-    for batch in images.split(_AT_ONCE):
-        leaf = batch.detach().requires_grad_()
+    for start in range(0, len(images), _AT_ONCE):
+        leaf = images[start : start + _AT_ONCE].detach().requires_grad_()
         for influence, unit in zip(influences, _units(network, stages, leaf), strict=True):
             if not unit.requires_grad:  # the stage is cut off, as NTS-Net's proposals are
                 continue
