@@ -15,8 +15,8 @@ from finegrain.features.cache import FeatureCache
 from finegrain.metrics.classification import evaluate_predictions
 from finegrain.metrics.confidence import Promises, judge_confidence
 from finegrain.models.classifier import Classifier
-from finegrain.models.first_layer import first_kernels
 from finegrain.models.weights import load_folder
+from finegrain.perception import perceive
 from finegrain.report.record import Parameters, SplitRecord
 from finegrain.report.report import Report
 from finegrain.runtime import Runtime, Stopwatch, environment
@@ -110,6 +110,8 @@ def judge(
     with clock("error analysis"):
         look = features_by(model, source=data.source, runtime=runtime, cache=cache)
         errors = analyse(on_test, data=data, see=look, explain=maps_by(model, runtime=runtime))
+    with clock("perception"):
+        perception = perceive(model, on_test, data=data, runtime=runtime)
     seconds = clock.seconds | {"training": course.seconds}
     report = Report(
         name=course.identity["name"],
@@ -127,7 +129,7 @@ def judge(
         kept_epoch=course.kept_epoch,
         val_chose=course.identity["train.monitor"] != "last",
         errors=errors,
-        kernels=None if (kernels := first_kernels(model)) is None else kernels.numpy(),
+        perception=perception,
         architecture=course.identity["architecture"],
         structure=_structure(directory),
         recipe_source=(directory.path / "config.py").read_text(encoding="utf-8", errors="surrogateescape"),

@@ -14,7 +14,7 @@ LAYERS = {
     "data": 1, "models": 1, "tuning": 1, "losses": 1, "optim": 1, "metrics": 1,
     "engine": 2, "features": 2, "saliency": 2, "report": 2,
     "recipe": 3, "judgement": 3, "caching": 3, "survey": 3, "explain": 3, "error_analysis": 3,
-    "trained": 3, "predict": 3,
+    "trained": 3, "predict": 3, "perception": 3,
     "repeated": 4, "search": 4, "ensembles": 4,
     "commands": 5,
     "gan.options": 0, "gan.networks": 1, "gan.losses": 1, "gan.augment": 1, "gan.pictures": 1,

@@ -1,6 +1,5 @@
 """What is chosen of the errors, where neighbours come from, and what stays bounded."""
 
-import base64
 import io
 import json
 from collections.abc import Sequence
@@ -29,7 +28,7 @@ from finegrain.models.classifier import Classifier
 from finegrain.models.config import ModelConfig
 from finegrain.optim.cosine import Cosine
 from finegrain.preprocessing import Preprocessing
-from finegrain.report.gallery import thumbnail
+from finegrain.report.gallery import data_uri, thumbnail
 from finegrain.runtime import RuntimeConfig
 from finegrain.storage import RunDirectory
 from finegrain.tuning.base import Tuning
@@ -240,5 +239,5 @@ def test_the_page_of_a_run_shows_the_map_that_explain_makes(
     (panel,) = [panel for panel in explained.images[0].panels if panel.title == "bee_eater rather than auk"]
     (shown,) = page.having("img", alt="Heat where it speaks for bee_eater rather than auk")
     assert panel.picture.std() > 0
-    assert shown["src"] == "data:image/jpeg;base64," + base64.b64encode(thumbnail(panel.picture)).decode()
+    assert shown["src"] == data_uri(thumbnail(panel.picture))
     assert "averages over more views (evaluation.views=flip)" in page.text

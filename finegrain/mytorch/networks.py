@@ -50,7 +50,8 @@ def lenet(
     side = (image_size // 2 - 4) // 2
     if side < 1:
         what, expected = "LeNet cannot take images so small", "at least 12 pixels a side"
-        raise ConfigError(fault(what, got=image_size, expected=expected, remedy="set image_size=12"))
+        remedy = "set image_size=12, in a recipe model.image_size"
+        raise ConfigError(fault(what, got=image_size, expected=expected, remedy=remedy))
 
     def convolution(before: int, after: int, padding: int) -> Any:
         norm = [nn.BatchNorm2d(after)] if batch_norm else []

@@ -38,7 +38,7 @@ def attention_sheet(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
     """
     rows = []
     for layer in maps:
-        cells = [np.asarray(Image.fromarray(_colours(head)).resize((CELL, CELL), Image.Resampling.NEAREST))
+        cells = [np.asarray(Image.fromarray(colours(head)).resize((CELL, CELL), Image.Resampling.NEAREST))
                  for head in layer]  # fmt: skip
         rows.append(side_by_side(cells))
     height, width = rows[0].shape[:2]
@@ -46,6 +46,13 @@ def attention_sheet(maps: NDArray[np.float32]) -> NDArray[np.uint8]:
     for number, row in enumerate(rows):
         sheet[number * (height + _GAP) :][:height] = row
     return sheet
+
+
+def colours(values: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Values [H, W] as uint8 [H, W, 3], black to bright from their least to their most."""
+    low, high = values.min(), values.max()
+    coloured: NDArray[np.uint8] = _HEAT((values - low) / max(high - low, 1e-12), bytes=True)[..., :3]
+    return coloured
 
 
 def side_by_side(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
@@ -64,9 +71,3 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return buffer.getvalue()
-
-
-def _colours(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    low, high = values.min(), values.max()
-    coloured: NDArray[np.uint8] = _HEAT((values - low) / max(high - low, 1e-12), bytes=True)[..., :3]
-    return coloured

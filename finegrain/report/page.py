@@ -1,6 +1,5 @@
 """Render a record as one self-contained HTML page, and as a short Markdown page."""
 
-import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +12,8 @@ from finegrain.report.confidence_words import promises
 from finegrain.report.confusion import matrix
 from finegrain.report.escape import one_line
 from finegrain.report.feature_map import MAP_FRAME, feature_map
-from finegrain.report.kernels import MOST_KERNELS, kernels_png
+from finegrain.report.gallery import data_uri
+from finegrain.report.perception import perception
 from finegrain.report.record import Likeness, Record, Shown
 from finegrain.report.templates import one_line_pairs, render
 
@@ -66,8 +66,7 @@ def _content(record: Record) -> dict[str, Any]:
         "stamps": len(record.errors.stamps),
         "feature_map": feature_map(record),
         "map_frame": MAP_FRAME,
-        "kernels": None if record.kernels is None else _data_uri(kernels_png(record.kernels), "png"),
-        "kernels_shown": MOST_KERNELS,
+        "perception": perception(record.perception, names),
         "structure": printable(record.structure),
         "recipe": printable(record.recipe_source),
         "environment": one_line_pairs(record.environment),
@@ -87,8 +86,8 @@ def figure(shown: Shown, names: Sequence[str]) -> dict[str, Any]:
         "predicted": names[mistake.predicted],
         "probability": mistake.probability,
         "label_probability": mistake.label_probability,
-        "image": _data_uri(shown.image),
-        "heat": _data_uri(shown.heat) if shown.heat else None,
+        "image": data_uri(shown.image),
+        "heat": data_uri(shown.heat) if shown.heat else None,
         "alike": [(name, _alike(like)) for name, like in alike.items()] if any(alike.values()) else (),
     }
 
@@ -96,7 +95,7 @@ def figure(shown: Shown, names: Sequence[str]) -> dict[str, Any]:
 def _alike(like: Likeness | None) -> dict[str, Any] | None:
     if like is None:
         return None
-    return {"path": one_line(like.path), "image": _data_uri(like.image), "cosine": like.cosine, "among": like.among}
+    return {"path": one_line(like.path), "image": data_uri(like.image), "cosine": like.cosine, "among": like.among}
 
 
 def _ends(ends: Extremes, record: Record, names: Sequence[str]) -> dict[str, Any]:
@@ -113,9 +112,5 @@ def _stamp(row: int, record: Record, names: Sequence[str]) -> dict[str, Any]:
         "path": one_line(record.predictions.paths[row]),
         "probability": float(said[label]),
         "taken_for": None if said.argmax() == label else names[said.argmax()],
-        "image": _data_uri(record.errors.stamps[row]),
+        "image": data_uri(record.errors.stamps[row]),
     }
-
-
-def _data_uri(picture: bytes, kind: str = "jpeg") -> str:
-    return f"data:image/{kind};base64," + base64.b64encode(picture).decode("ascii")

@@ -1,6 +1,5 @@
 """The report of a judgement of generated images: what it leaves to read and to work with."""
 
-from base64 import b64encode
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from finegrain.errors import printable
 from finegrain.metrics.comparison import ALPHA, Comparison
 from finegrain.metrics.recognition import Recognition, Taught
 from finegrain.report.escape import one_line
+from finegrain.report.gallery import data_uri
 from finegrain.report.quality_record import QualityRecord, Twin, VersionRecord
 from finegrain.report.quality_words import findings, in_short, ranking
 from finegrain.report.tables import json_text
@@ -119,7 +119,7 @@ class QualityReport(QualityRecord):
 
     def _strips(self, label: int) -> list[str]:
         """Of train and of each version."""
-        return [_data_uri(strips[label]) for strips in (self.strips, *(version.strips for version in self.versions))]
+        return [data_uri(strips[label]) for strips in (self.strips, *(version.strips for version in self.versions))]
 
     def _rows(self, version: VersionRecord) -> list[dict[str, Any]]:
         """A row of the table of classes for each that was judged."""
@@ -142,8 +142,8 @@ class QualityReport(QualityRecord):
 
 def _twin(twin: Twin) -> dict[str, Any]:
     return {
-        "image": _data_uri(twin.image),
-        "train": _data_uri(twin.train),
+        "image": data_uri(twin.image),
+        "train": data_uri(twin.train),
         "label": twin.label,
         "path": one_line("/".join(twin.path.rsplit("/", 2)[-2:])),
         "train_path": one_line(twin.train_path),
@@ -175,7 +175,3 @@ def _comparison(of: Comparison) -> dict[str, Any]:
         "verdict": of.verdict(),
         "method": of.method,
     }
-
-
-def _data_uri(jpeg: bytes) -> str:
-    return "data:image/jpeg;base64," + b64encode(jpeg).decode("ascii")

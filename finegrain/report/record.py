@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from finegrain.metrics.classification import ClassificationMetrics
 from finegrain.metrics.confidence import Confidence
 from finegrain.metrics.mistakes import Extremes, Mistake
+from finegrain.report.perception_record import Perception
 
 
 class Predictions(Protocol):
@@ -130,8 +131,8 @@ class Record:
     val_chose: bool = True
     """Whether validation chose it."""
     errors: ErrorAnalysis = field(default_factory=ErrorAnalysis)
-    kernels: NDArray[np.float32] | None = None
-    """Weights of the first layer as small images [F, C, h, w], C 1 or 3; None where it reads no pixels."""
+    perception: Perception = field(default_factory=Perception)
+    """What the model looks for."""
     architecture: str = ""
     """The network's name with its library, e.g. `timm/resnet50`."""
     structure: str = ""

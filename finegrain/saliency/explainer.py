@@ -1,7 +1,7 @@
 """Maps of what speaks for a class, by Grad-CAM and its family (pytorch-grad-cam) or by attention."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,8 @@ from torch.nn import functional
 from finegrain.errors import ConfigError, fault
 from finegrain.models.classifier import Classifier
 from finegrain.saliency.attention import class_attention, recorded_attention, rollout
-from finegrain.saliency.layer import Layer, find_layers
+from finegrain.saliency.layer import Layer, find_layers, patches_reach_head
+from finegrain.saliency.undisturbed import undisturbed
 
 Method = Literal["gradcam", "gradcam++", "xgradcam", "hirescam", "layercam", "eigencam", "rollout", "attention"]
 """
@@ -73,7 +74,7 @@ class Explainer:
             ConfigError: The network has no grid of features, none that the logits depend on, or no attention where the
                 method needs it.
         """
-        with _undisturbed(self._network):
+        with undisturbed(self._network):
             if self.method in ATTENTION_METHODS:
                 maps = self._attention_maps(images)
                 return np.broadcast_to(maps, (*weights.shape[:-2], *maps.shape))
@@ -86,10 +87,22 @@ class Explainer:
         Raises:
             ConfigError: The network is no plain vision transformer.
         """
-        with _undisturbed(self._network):
+        with undisturbed(self._network):
             layer, weights = self._attend(images)
         maps = class_attention(weights, prefix=layer.prefix)
         return maps.reshape(*maps.shape[:3], layer.height, layer.width)
+
+    def reads_class_token(self, images: Tensor) -> bool:
+        """Whether logits depend on the class token alone, of the last tokens; only then is its attention telling.
+
+        Raises:
+            ConfigError: The network has no grid of features.
+        """
+        with undisturbed(self._network):
+            layer = self._find(images)[-1]
+            return layer.prefix > 0 and not patches_reach_head(
+                self._network, images, head=self._head, prefix=layer.prefix
+            )
 
     def _class_activation_maps(self, images: Tensor, weights: Tensor) -> NDArray[np.float32]:
         """[Q, B, S, S] for weights [Q, B, K]; features and gradients make heat by the library, added up over layers."""
@@ -174,24 +187,6 @@ def _array(layer: Layer, output: Tensor) -> NDArray[np.float32]:
     """What a layer gives, or its gradient, as the library wants it: [B, C, h, w]."""
     values: NDArray[np.float32] = layer.as_grid(output).float().cpu().numpy()
     return values
-
-
-@contextmanager
-def _undisturbed(network: nn.Module) -> Iterator[None]:
-    """Evaluate with no weight recorded, and leave modes and flags as they were."""
-    modes = [(module, module.training) for module in network.modules()]
-    recorded = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    network.eval()
-    for parameter in recorded:
-        parameter.requires_grad_(False)
-    try:
-        with torch.enable_grad():
-            yield
-    finally:
-        for parameter in recorded:
-            parameter.requires_grad_(True)
-        for module, mode in modes:
-            module.training = mode
 
 
 def _library(method: Method, network: nn.Module) -> tuple[Any, Callable[..., NDArray[np.float32]]]:

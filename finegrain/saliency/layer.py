@@ -76,10 +76,7 @@ def find_layers(
         raise ConfigError(_unknown(network, "no module that gives a grid or tokens"))
     last = spatial[-1]
     if _is_grid(last.gave):
-        last = _before_coarse(calls) or last
-        height, width = _sides(last.gave)
-        arrangement: Arrangement = "channels first" if last.gave.shape[2:] == (height, width) else "channels last"
-        return (Layer(module=last.module, arrangement=arrangement, height=height, width=width),)
+        return (_layer(_before_coarse(calls) or last),)
     givers = _before_attention(calls, attentions, network) or [last]
     tokens = givers[-1].gave.shape[1]
     height, width = _grid_of(tokens, [call.gave for call in calls if _is_grid(call.gave)])
@@ -89,6 +86,58 @@ def find_layers(
     return tuple(
         Layer(module=giver.module, arrangement="tokens", height=height, width=width, prefix=prefix) for giver in givers
     )
+
+
+def find_stages(network: nn.Module, images: Tensor, *, head: nn.Module) -> tuple[Layer, ...]:
+    """Of each size of grid that `network` works on, from fine to coarse, the module whose output is made coarser.
+
+    The last is what runs last before the head. Where that gives no grid, as in an MLP or where patches have become
+    tokens, there are no stages. An image with other channels is none.
+
+    Args:
+        network: In eval mode.
+        images: float [B, 3, S, S]; two of them are run.
+        head: The classifier layer; what runs from it on is not looked at.
+    """
+    calls = _watch(network, images[:1].expand(2, -1, -1, -1), head=head)
+    calls = [call for call in calls if not _is_image(call.gave, images)]
+    spatial = [call for call in calls if _is_grid(call.gave) or _is_tokens(call.gave)]
+    if not spatial or not _is_grid(spatial[-1].gave):
+        return ()
+    stages = {_fineness(spatial[-1].gave): spatial[-1]}
+    for fineness in {_fineness(call.gave) for call in spatial}:
+        if handed_on := _handed_on(calls, fineness):
+            stages[fineness] = handed_on
+    return tuple(_layer(stages[fineness]) for fineness in sorted(stages, reverse=True))
+
+
+def patches_reach_head(network: nn.Module, images: Tensor, *, head: nn.Module, prefix: int) -> bool:
+    """Whether, of the last tokens before the head, logits depend on more than the first `prefix`, the class token's.
+
+    Args:
+        network: In eval mode, recording gradients of no weight.
+        images: float [B, 3, S, S]; one of them is run.
+        head: The classifier layer.
+        prefix: Tokens before the grid's.
+    """
+    last = [call for call in _watch(network, images[:1], head=head) if _is_tokens(call.gave)][-1]
+    kept: list[Tensor] = []
+
+    def keep(_: nn.Module, __: Any, output: Tensor) -> Tensor:
+        kept.append(output.requires_grad_())
+        return output.clone()
+
+    with last.module.register_forward_hook(keep):
+        logits = network(images[:1])
+    (gradient,) = torch.autograd.grad(logits[:, 0].sum(), kept[-1])
+    return bool(gradient[:, prefix:].any())
+
+
+def _layer(call: _Call) -> Layer:
+    """The module of a call that gave a grid."""
+    height, width = _sides(call.gave)
+    arrangement: Arrangement = "channels first" if call.gave.shape[2:] == (height, width) else "channels last"
+    return Layer(module=call.module, arrangement=arrangement, height=height, width=width)
 
 
 def _before_attention(calls: Sequence[_Call], attentions: Sequence[nn.Module], network: nn.Module) -> list[_Call]:
@@ -114,6 +163,19 @@ def _before_coarse(calls: Sequence[_Call]) -> _Call | None:
         return None
     least = min(_fineness(call.read) for call in between)
     return _giver(calls, [call.read for call in between if _fineness(call.read) == least][-1])
+
+
+def _handed_on(calls: Sequence[_Call], fineness: int) -> _Call | None:
+    """The call that gave the last grid of `fineness`, if a coarser one follows: what the next stage reads.
+
+    A container may take several steps at once: the smallest counts. Of modules within modules the outermost ends last.
+    """
+    steps = [
+        (_fineness(call.gave), giver)
+        for call in calls
+        if 0 < _fineness(call.gave) < _fineness(call.read) == fineness and (giver := _giver(calls, call.read))
+    ]
+    return max(reversed(steps), key=lambda step: step[0])[1] if steps else None
 
 
 def _giver(calls: Sequence[_Call], tensor: object) -> _Call | None:
@@ -151,6 +213,10 @@ def _is_grid(output: object) -> TypeGuard[Tensor]:
         return False
     _, first, middle, last = output.shape
     return (middle == last and middle > 1) or (first == middle and first > 1)
+
+
+def _is_image(output: Tensor, images: Tensor) -> bool:
+    return output.ndim == 4 and output.shape[1] <= images.shape[1] and output.shape[2:] == images.shape[2:]
 
 
 def _is_tokens(output: object) -> TypeGuard[Tensor]:

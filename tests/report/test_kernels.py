@@ -9,12 +9,18 @@ from report_sample import make_report
 
 from finegrain.report import page
 from finegrain.report.kernels import MOST_KERNELS, kernels_png
+from finegrain.report.perception_record import Perception
+from finegrain.report.report import Report
 
 GAP = 3
 
 
 def drawn(kernels) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(kernels_png(np.asarray(kernels, dtype=np.float32)))))
+
+
+def reported(kernels: np.ndarray) -> Report:
+    return make_report(perception=Perception(kernels=kernels.astype(np.float32)))
 
 
 def test_a_grey_kernel_is_scaled_about_mid_grey_by_its_largest_weight():
@@ -43,10 +49,10 @@ def test_a_kernel_of_zeros_is_mid_grey():
 
 
 def test_the_page_shows_them_and_says_what_they_are():
-    shown = Page(page.html(make_report(kernels=np.ones((70, 3, 2, 2), dtype=np.float32))))
+    shown = Page(page.html(reported(np.ones((70, 3, 2, 2)))))
     assert "the first 64 of its 70 outputs, over 2 × 2 pixels each, in red, green and blue" in shown.text
     (picture,) = shown.having("img", **{"class": "kernels"})
     assert str(picture["src"]).startswith("data:image/png;base64,")
-    grey = Page(page.html(make_report(kernels=np.ones((6, 1, 5, 5), dtype=np.float32)))).text
-    assert "the weights of its 6 outputs, over 5 × 5 pixels each." in grey
+    grey = Page(page.html(reported(np.ones((6, 1, 5, 5))))).text
+    assert "The weights of its 6 outputs, over 5 × 5 pixels each." in grey
     assert "First layer" not in Page(page.html(make_report())).text

@@ -183,3 +183,21 @@ def test_a_grid_that_the_logits_do_not_depend_on_explains_nothing_and_leaves_no_
         explain.maps(torch.rand(2, 3, 64, 64), torch.eye(3)[:2])
     assert not any(module._forward_hooks for module in network.modules())
     assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "expected"),
+    [
+        ("scratch/nanovit", {}, True),
+        ("timm/test_vit", {}, True),
+        ("timm/test_vit", {"global_pool": "avg", "class_token": False}, False),  # no class token
+        ("timm/test_vit", {"global_pool": "avg", "class_token": True}, False),  # one that nothing reads
+        ("scratch/cnn", {}, False),
+    ],
+)
+def test_whether_the_class_token_is_classified_is_measured(name, args, expected):
+    torch.manual_seed(0)
+    model = ModelConfig(name=name, image_size=32, args=args).build(num_classes=5)
+    nn.init.normal_(model.get_submodule(model.head_name).weight)
+    assert explainer(model, "attention").reads_class_token(torch.randn(2, 3, 32, 32)) is expected
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
