@@ -1,5 +1,7 @@
 """A table of a classifier's layers by torch-summary, its parameters, and the memory that training it takes."""
 
+from functools import partial
+
 import torch
 import torchsummary
 from torch import Tensor
@@ -26,7 +28,11 @@ def summary(classifier: Classifier, batch_size: int, *, depth: int = 2) -> str:
     classifier.eval()
     # torch-summary moves a model to the GPU unless told where it is. Its totals are left out: they miss parameters
     # that sit in no layer (class tokens, position embeddings) and take a half-frozen module for frozen.
-    table = torchsummary.summary(classifier.network, image, device=parameter.device, depth=depth, verbose=0)
+    summarise = partial(torchsummary.summary, classifier.network, depth=depth, verbose=0)
+    try:
+        table = summarise(image, device=parameter.device)
+    except RuntimeError:  # a layer is given numbers beside tensors, as XCiT's are: the table goes without shapes
+        table = summarise()
     rows = str(table).partition("\nTotal params")[0]
     weights = sum(tensor.nbytes for tensor in [*classifier.parameters(), *classifier.buffers()])
     gradients = sum(parameter.nbytes for parameter in classifier.trainable_parameters())

@@ -50,6 +50,14 @@ def test_recorded_bytes_of_a_head_are_what_its_input_keeps(classifier):
     assert recorded_bytes(classifier, images[:2].clone()) == pytest.approx(whole / 2, rel=0.01)
 
 
+def test_layers_that_are_given_numbers_beside_tensors_are_listed_too():
+    with torch.device("meta"):
+        classifier = ModelConfig(name="timm/xcit_nano_12_p16_224", image_size=64).build(num_classes=5)
+        text = summary(classifier, 1)
+    assert text.count("XCABlock") == 12
+    assert f"Parameters: {classifier.census()}" in text
+
+
 def test_memory_is_weights_gradients_moments_and_activations(classifier):
     big = nn.Linear(64, 65536, bias=False)
     classifier.network.head = big
