@@ -188,7 +188,7 @@ def test_a_version_that_cannot_be_used_is_refused(
 def test_classes_tell_what_the_filter_refused_and_heads_do_without_some_classes(
     go: Go, seen: list[str], tmp_path: Path
 ) -> None:
-    settings = {"filter": {"knows_its_train_images": True}}
+    settings = {"filter": {"knows_its_train_images": True, "taught_by": "gen/A"}}
     path = write_version(tmp_path / "B", dict.fromkeys(CLASSES[:2], 6), seen=seen, refused=2, **settings)
     rows = [json.loads(line) for line in (path / "manifest.jsonl").read_text().splitlines()]
     reasons = iter(["filter: 0.2 for its class", "same as auk/00000.png"] * 2)
@@ -199,6 +199,7 @@ def test_classes_tell_what_the_filter_refused_and_heads_do_without_some_classes(
     assert [(row["asked"], row["kept"]) for row in classes] == [(8, 6), (8, 6), (None, 0)]
     assert [row["passed"] for row in classes] == [pytest.approx(7 / 8), pytest.approx(7 / 8), None]
     assert (classes[2]["fidelity"], classes[2]["diversity"]) == (None, None)
+    assert "itself learned from generated ones, gen/A" in " ".join(content(tmp_path / "out")["notes"])
 
 
 def test_another_verdict_has_another_directory(
