@@ -45,6 +45,18 @@ class Generated:
     sha256: str
     """Of the manifest."""
 
+    @property
+    def emptied(self) -> tuple[str, ...]:
+        """Classes that images were asked of, and of which none was kept."""
+        kept = {sample.label for sample in self.samples}
+        return tuple(name for label, name in enumerate(self.class_names) if label not in kept)
+
+    @property
+    def filter_taught_by(self) -> str | None:
+        """The generated images that its filter itself learned from; None where that is not known of any."""
+        found = (self.settings.get("filter") or {}).get("taught_by")
+        return None if found is None else str(found)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GeneratedSource:
@@ -226,8 +238,11 @@ def _notes(data: Data, generated: Generated, taken: Sequence[Sample]) -> list[st
     notes = [
         f"Train holds {len(taken)} generated images of {generated.path}, {share:.1%} of it; val and test hold none."
     ]
-    if lacking := [name for name in data.class_names if name not in generated.class_names]:
+    made = {sample.label for sample in taken}
+    if lacking := [name for label, name in enumerate(data.class_names) if label not in made]:
         notes.append(f"Classes without a generated image ({len(lacking)}): {_some(lacking)}.")
+    if generated.filter_taught_by is not None:
+        notes.append(f"The filter of the generated images itself learned from {generated.filter_taught_by}.")
     if not generated.filter_known:
         notes.append(
             "Which images the filter of the generated ones was trained on, perhaps val's or test's, is not known."

@@ -15,6 +15,7 @@ class Interrupted(FinegrainError):
     def __init__(self, number: int, *, where: str, remedy: str = "go on with --resume") -> None:
         super().__init__(f"stopped by {signal.Signals(number).name} at {where}; {remedy}")
         self.exit_code = 128 + number
+        self.signal, self.where = number, where
 
 
 class Interrupt:

@@ -3,17 +3,19 @@
 import dataclasses
 import logging
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from finegrain import config as configs
-from finegrain.errors import ConfigError, fault
+from finegrain.engine.interrupt import Interrupted
+from finegrain.errors import ConfigError, OutputError, fault
 from finegrain.gan.experiment import Experiment
 from finegrain.gan.generate import Order, generate, newest_run
 from finegrain.gan.methods.base import GenerativeRecipe
 from finegrain.gan.quality import quality as judge_quality
-from finegrain.gan.recipe import build_networks, run
+from finegrain.gan.recipe import CONFIG, EXTRACTOR, build_networks, run
 from finegrain.gan.verdict import SETTINGS
 from finegrain.gan.verdict import verdict as give_verdict
 from finegrain.recipe import Recipe
@@ -78,9 +80,26 @@ def answer(
         expected, remedy = "--out, one directory for all processes", "add it"
         raise ConfigError(fault("torchrun without --out", got="none", expected=expected, remedy=remedy))
     path = out or run_directory(recipe.name, "", newest=resume)
-    if resume and not path.exists():
-        logger.info("%s holds nothing to resume: a new run begins", path)
+    if resume:
+        _require_run(path, recipe)
     return run(recipe, directory=RunDirectory(path, resume=resume))
+
+
+def _require_run(path: Path, recipe: GenerativeRecipe) -> None:
+    """Refuse to go on in a folder that holds something else than a training by such a recipe."""
+    if not path.exists():
+        logger.info("%s holds nothing to resume: a new run begins", path)
+        return
+    names = sorted(file.name for file in path.iterdir()) if path.is_dir() else [path.name]
+    if CONFIG in names:
+        kind = f"-> {type(recipe).__name__}:"
+        others = [] if kind in (path / CONFIG).read_text(encoding="utf-8", errors="replace") else [CONFIG]
+    else:  # a run that was killed before it wrote that has left no more than these
+        others = [name for name in names if name not in ("checkpoints", "run.lock", EXTRACTOR) and name[0] != "."]
+    if others:
+        got = "a config.py of another kind" if others == [CONFIG] else f"{', '.join(others[:3])} and no config.py"
+        expected, remedy = f"a training that a {type(recipe).__name__} began", "name its --out, or leave --resume out"
+        raise OutputError(fault(f"{path} holds nothing to go on with", got=got, expected=expected, remedy=remedy))
 
 
 def _load(config: str) -> GenerativeRecipe:
@@ -152,7 +171,13 @@ def _verdict(words: Sequence[str], *, config: str | None, out: Path | None, resu
         return f"{configs.dump(recipe)}\n{experiment}\nversion: {versions[0]}"
     path = out or run_directory(recipe.name, "verdict-", newest=False)
     directory = RunDirectory(path, resume=(path / SETTINGS).exists())
-    return give_verdict(recipe, experiment, versions[0], directory=directory)
+    try:
+        return give_verdict(recipe, experiment, versions[0], directory=directory)
+    except (KeyboardInterrupt, Interrupted) as stop:  # the second comes from a training, whose --resume is not ours
+        number, where = (stop.signal, stop.where) if isinstance(stop, Interrupted) else (signal.SIGINT, "the verdict")
+        kept = "features and trainings by the whole recipe are kept, heads are fitted anew"
+        remedy = f"{kept}: the same command with --out {path} goes on"
+        raise Interrupted(number, where=where, remedy=remedy) from None
 
 
 def classifier_recipe(config: str | None, words: Sequence[str], *, others: Sequence[str] = ()) -> Recipe:

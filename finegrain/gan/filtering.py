@@ -10,14 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from finegrain.config import read_dump
 from finegrain.data.generated import TRAIN_IMAGES
 from finegrain.data.transforms import eval_transform, normalize
+from finegrain.engine.checkpoint import read_json
 from finegrain.errors import CheckpointError, fault
 from finegrain.gan.networks.sampler import SAMPLES_AT_ONCE
 from finegrain.gan.pictures import to_pixels
 from finegrain.models.classifier import Classifier
 from finegrain.models.tensors import digest
-from finegrain.models.weights import TENSORS_NAME
+from finegrain.models.weights import CONFIG_NAME, TENSORS_NAME
 from finegrain.runtime import Runtime
 from finegrain.trained import find_models
 
@@ -79,13 +81,28 @@ def open_filter(path: Path, *, class_names: tuple[str, ...], threshold: float | 
     exact = dataclasses.replace(runtime, precision="fp32")
     file = found.folder / TRAIN_IMAGES
     seen = frozenset(file.read_text(encoding="ascii").split()) if file.is_file() else None
-    sha256 = digest(found.folder / TENSORS_NAME)
+    sha256, taught_by = digest(found.folder / TENSORS_NAME), _taught_by(found.folder)
     return Filter(
         classifier=found.load(exact, trust=False).eval(),
         class_names=class_names,
         columns=tuple(found.class_names.index(name) for name in class_names),
         threshold=threshold,
         runtime=exact,
-        settings={"checkpoint": sha256, "threshold": threshold, "knows_its_train_images": seen is not None},
+        settings={
+            "checkpoint": sha256,
+            "threshold": threshold,
+            "knows_its_train_images": seen is not None,
+            **({} if taught_by is None else {"taught_by": taught_by}),
+        },
         train_images=seen,
     )
+
+
+def _taught_by(folder: Path) -> str | None:
+    """The generated images that the classifier learned from, by the recipe beside its weights, if it has one."""
+    try:
+        recipe = read_json(folder / CONFIG_NAME, dict)["extra"]["recipe"]
+        found = read_dump(recipe).get("data.synthetic")
+    except (KeyError, TypeError, ValueError):  # the folder is from elsewhere: nothing is known
+        return None
+    return None if found is None else str(found)

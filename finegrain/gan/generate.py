@@ -109,6 +109,11 @@ def generate(order: Order, *, run: Path, out: Path | None, dry_run: bool) -> str
     said = version.summary()
     if chosen is not None and chosen.train_images is None:
         said.append(f"Which images {order.filter} was trained on is not known: no val or test may be among them.")
+    if chosen is not None and (taught_by := chosen.settings.get("taught_by")):
+        said.append(
+            f"The filter {order.filter} itself learned from generated images, {taught_by}: what it takes for a class "
+            "may be what a generator makes of it."
+        )
     if folder != run and not (run / _METRICS).exists():
         said.append(f"The training of {run} is not finished: this is the best generator so far.")
     return "\n".join([*said, str(path)])

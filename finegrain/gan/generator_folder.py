@@ -2,10 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from finegrain.config import check
 from finegrain.data.generated import TRAIN_IMAGES, listed
@@ -116,8 +120,11 @@ def _read(folder: Path, content: Mapping[str, Any]) -> TrainedGenerator:
     if seen is not None and hashlib.sha256(seen).hexdigest() != content["train_images"]:
         raise ValueError(f"{TRAIN_IMAGES} with other bytes than it was written with")
     check(config)
-    generator = config.build(image_size=size, num_classes=len(names))
-    generator.load_state_dict(read_tensors(folder / _TENSORS, sha256=content["sha256"]))
+    build = partial(config.build, image_size=size, num_classes=len(names))
+    tensors = read_tensors(folder / _TENSORS, sha256=content["sha256"])
+    _require_shapes(build, tensors)
+    generator = build()
+    generator.load_state_dict(tensors)
     return TrainedGenerator(
         generator=generator.eval().requires_grad_(False),
         image_size=size,
@@ -129,6 +136,16 @@ def _read(folder: Path, content: Mapping[str, Any]) -> TrainedGenerator:
         recipe=recipe,
         sha256=content["sha256"],
     )
+
+
+def _require_shapes(build: Callable[[], Sampler], tensors: Mapping[str, Tensor]) -> None:
+    """Compare with what the settings ask for before any memory is taken for that."""
+    with torch.device("meta"):
+        wanted = {name: list(tensor.shape) for name, tensor in build().state_dict().items()}
+    found = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    for name in {**wanted, **found}:
+        if wanted.get(name) != found.get(name):
+            raise ValueError(f"{name} of shape {found.get(name)} for {wanted.get(name)}")
 
 
 def _thumbnails(folder: Path, sha256: str | None) -> Thumbnails | None:

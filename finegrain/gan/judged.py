@@ -16,6 +16,7 @@ from finegrain.features.cache import FeatureCache
 from finegrain.features.extract import extract
 from finegrain.features.inference import frozen_once
 from finegrain.features.keys import weights_key
+from finegrain.gan.version import none_kept
 from finegrain.metrics.feature_sets import Extractor
 from finegrain.models.classifier import Classifier
 from finegrain.recipe import Recipe, build_model
@@ -90,6 +91,13 @@ class Judged:
                 f"A classifier chose among the images of {version.name}: that others recognise them says less, what "
                 "they teach says as much as ever."
             )
+        if version.generated.filter_taught_by is not None:
+            yield (
+                f"The classifier that chose among the images of {version.name} itself learned from generated ones, "
+                f"{version.generated.filter_taught_by}: what it takes for a class may be what a generator makes of it."
+            )
+        if emptied := version.generated.emptied:
+            yield f"{version.name}: {none_kept(emptied, asked=len(version.generated.class_names))}"
         fake, real = (part.source.read(part.samples[0]) for part in (version.images, self.train))
         yield from size_notes(version.name, fake=fake, real=real)
 

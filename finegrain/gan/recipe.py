@@ -41,7 +41,7 @@ from finegrain.storage import RunDirectory
 
 logger = logging.getLogger(__name__)
 
-GRIDS, GRID, EXTRACTOR = "grids", "step-{step:06d}.png", "pixel_components.safetensors"
+CONFIG, GRIDS, GRID, EXTRACTOR = "config.py", "grids", "step-{step:06d}.png", "pixel_components.safetensors"
 COLUMNS, MOST_ROWS = 8, 20
 """Images of a class in a grid, and classes."""
 ROOM = "lower train.batch_size or the networks' width"
@@ -181,7 +181,7 @@ def build_trainer(
     runtime.replicas.wait()  # the first has removed what a crash left, and saves nothing before the others' first step
     checkpoints.resume(trainer)
     if runtime.replicas.leads:
-        directory.write("config.py", config.dump(recipe))
+        directory.write(CONFIG, config.dump(recipe))
     return trainer
 
 

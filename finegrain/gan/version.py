@@ -23,6 +23,8 @@ BY_FILTER = "filter: "
 """How the reason begins where the filter refused an image."""
 _KINDS = {"not finite": "not finite", "same as ": "the same as another image", BY_FILTER: "refused by the filter"}
 """How reasons begin, and what is said of all that begin so."""
+_SHOWN = 10
+"""Names in a line."""
 Row = dict[str, Any]
 
 
@@ -119,6 +121,8 @@ class Version:
         for name, found in reasons.items():
             why = ", ".join(f"{count} {kind}" for kind, count in found.items())
             lines.append(f"  {name}: asked {asked[name]}, kept {kept[name]} ({why})")
+        if emptied := [name for name in asked if not kept[name]]:
+            lines.append(none_kept(emptied, asked=len(asked)))
         return lines
 
     def _write(self, path: str, content: bytes) -> None:
@@ -169,6 +173,12 @@ class Version:
         what = f"{self.path / path} is not what {MANIFEST} says"
         remedy = "move it away, so that it is made again, or choose another --out"
         return OutputError(fault(what, got=got, expected="the image of its seed", remedy=remedy))
+
+
+def none_kept(emptied: Sequence[str], *, asked: int) -> str:
+    """Says which of the `asked` classes have no image."""
+    more = f" and {len(emptied) - _SHOWN} more" if len(emptied) > _SHOWN else ""
+    return f"No image was kept of {len(emptied)} of the {asked} classes: {', '.join(emptied[:_SHOWN])}{more}."
 
 
 @contextmanager

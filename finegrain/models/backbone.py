@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast, get_args
 
+import torch
 from timm.data import resolve_data_config
 from torch import nn
 
@@ -41,7 +42,7 @@ def build_classifier(
 
     Raises:
         ConfigError: The architecture lacks what is asked for: a kind of dropout, images of another size, prompts.
-        WeightsError: It cannot be built so.
+        WeightsError: It cannot be built so, or takes no images of this size.
     """
     library, name = architecture.library, architecture.name
     size = preprocessing.image_size
@@ -54,6 +55,8 @@ def build_classifier(
         arguments |= _any_size_args(architecture, network, size, train_size)
         network = create(model_args=arguments)
     head = library.head(network)
+    for key, side in {"model.image_size": size, "augment.image_size": train_size or size}.items():
+        _try_size(architecture, network, side, key)
     if dropout > 0:
         network.set_submodule(head, _with_dropout(network.get_submodule(head), dropout, architecture))
     classifier = Classifier(
@@ -104,6 +107,26 @@ def preprocessing_of(
         raise WeightsError(
             fault("the weights' preprocessing cannot be used", got=str(error), expected="RGB images", remedy=remedy)
         ) from error
+
+
+def _try_size(architecture: Architecture, network: nn.Module, size: int, key: str) -> None:
+    """Refuse a size that the network says no to only when it is shown such an image."""
+    image = torch.zeros(1, 3, size, size, device=next(network.parameters()).device)
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            network(image)
+    except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        made_for = preprocessing_of(architecture.library.pretrained_cfg(architecture.name, None)).image_size
+        what, remedy = f"{architecture} takes no images of this size", f"set {key}={made_for}"
+        if size == made_for:
+            remedy = "choose another architecture"
+        expected = f"one that it can divide, such as the {made_for} it was made for"
+        raise WeightsError(fault(what, got=f"{key}={size} ({reason})", expected=expected, remedy=remedy)) from error
+    finally:
+        network.train(training)
 
 
 def _with_dropout(layer: nn.Module, dropout: float, architecture: Architecture) -> DropoutLinear:

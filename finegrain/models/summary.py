@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,15 +30,15 @@ def structure(classifier: Classifier) -> str:
         classifier: Left as it was found.
 
     Returns:
-        The table; empty where torch-summary cannot follow the network.
+        The table; without shapes, and in the order of definition, where torch-summary cannot follow the network.
     """
     image, training = _image(classifier), classifier.training
     classifier.eval()
+    summarise = partial(torchsummary.summary, classifier.network, depth=_LEVELS - 1, verbose=0)
     try:
-        # torch-summary moves a model to the GPU unless told where it is.
-        found = torchsummary.summary(classifier.network, image, device=image.device, depth=_LEVELS - 1, verbose=0)
-    except RuntimeError:
-        return ""
+        found = summarise(image, device=image.device)  # it moves a model to the GPU unless told where it is
+    except RuntimeError:  # a layer is given numbers beside tensors, as XCiT's are
+        found = summarise()
     finally:
         classifier.train(training)
     layers: dict[nn.Module, Any] = {}
@@ -62,7 +63,7 @@ def summary(classifier: Classifier, batch_size: int) -> str:
         classifier: Left as it was found.
         batch_size: Images a step.
     """
-    table = structure(classifier) or "The layers cannot be listed."
+    table = structure(classifier)
     image, training = _image(classifier), classifier.training
     classifier.eval()
     weights = sum(tensor.nbytes for tensor in [*classifier.parameters(), *classifier.buffers()])

@@ -9,7 +9,7 @@ import huggingface_hub.constants
 import timm
 import timm.models
 from timm.layers import DropPath
-from timm.models import Eva, VisionTransformer
+from timm.models import Eva, RDNet, VisionTransformer
 from torch import Tensor, nn
 
 from finegrain.errors import WeightsError, fault
@@ -96,7 +96,9 @@ class TimmLibrary(Library):
     def matcher(self, network: nn.Module) -> Matcher:
         """timm's own grouping, by stage for convolutional networks and by block for ViTs."""
         own: Any = getattr(network, "group_matcher", None)
-        matcher: Matcher = by_unit(network, self.head(network)) if own is None else own(coarse=True)
+        if own is None or isinstance(network, RDNet):  # whose own knows no coarse grouping
+            return by_unit(network, self.head(network))
+        matcher: Matcher = own(coarse=True)
         return matcher
 
 

@@ -20,6 +20,8 @@ _VIT: Matcher = {
     # 99999 is timm's mark for "belongs to the group before".
     "blocks": [(r"^encoder\.layers\.encoder_layer_(\d+)", None), (r"^encoder\.ln", (99999,))],
 }
+_MAXVIT_STEP = 32 * 7
+"""Pixels: it halves the image five times, and every grid must divide into windows of 7 × 7."""
 
 
 class TorchvisionLibrary(Library):
@@ -66,7 +68,16 @@ class TorchvisionLibrary(Library):
         return tensors
 
     def model_args(self, name: str, image_size: int) -> dict[str, Any]:
-        """`image_size` for ViTs."""
+        """`image_size` for ViTs, `input_size` for MaxViT."""
+        if name.startswith("maxvit_"):
+            if image_size % _MAXVIT_STEP:
+                what, nearest = f"torchvision/{name} takes no images of this size", image_size // _MAXVIT_STEP
+                expected, remedy = (
+                    f"a multiple of {_MAXVIT_STEP}",
+                    f"set model.image_size={max(nearest, 1) * _MAXVIT_STEP}",
+                )
+                raise WeightsError(fault(what, got=image_size, expected=expected, remedy=remedy))
+            return {"input_size": (image_size, image_size)}
         return {"image_size": image_size} if name.startswith("vit_") else {}
 
     def create(

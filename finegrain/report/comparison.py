@@ -8,7 +8,7 @@ from finegrain.metrics.comparison import Comparison
 from finegrain.report.comparison_page import html
 from finegrain.report.comparison_record import ComparisonRecord
 from finegrain.report.escape import one_line
-from finegrain.report.format import percent, signed
+from finegrain.report.format import is_p, percent, signed
 from finegrain.storage import atomic_write
 
 PAGE = "compare.html"
@@ -30,7 +30,7 @@ class ComparisonReport(ComparisonRecord):
         interval = "no interval, as nothing shows its spread"
         if comparison.interval is not None:
             interval = " to ".join(map(signed, comparison.interval))
-        p = "p unknown" if comparison.adjusted_p is None else f"p = {comparison.adjusted_p:.2g}"
+        p = "p unknown" if comparison.adjusted_p is None else is_p(comparison.adjusted_p)
         holm = f" ({self.adjusted()})" if self.adjusted() else ""
         yield f"  {comparison.verdict()}: {signed(comparison.difference)} points ({interval}), {p}{holm}"
         if comparison.smallest is not None:

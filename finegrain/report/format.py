@@ -4,6 +4,7 @@ import math
 
 MISSING = "–"
 """Stands for a number that there is not."""
+_SMALLEST_P = 1e-300
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
@@ -29,6 +30,17 @@ def interval(ends: tuple[float, float] | None, digits: int = 1) -> str:
 def decimal(value: float | None, digits: int = 3) -> str:
     """A number with `digits` decimals."""
     return MISSING if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def p_value(p: float | None, digits: int = 2) -> str:
+    """A p value; one that a float64 cannot tell from 0 has a bound in its place: 0.0123 → `0.012`, 0 → `< 1e-300`."""
+    return MISSING if p is None else f"{p:.{digits}g}" if p >= _SMALLEST_P else f"< {_SMALLEST_P:.0e}"
+
+
+def is_p(p: float, digits: int = 2) -> str:
+    """It in a sentence: `p = 0.012`, `p < 1e-300`."""
+    shown = p_value(p, digits)
+    return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
 
 
 def count(value: int) -> str:

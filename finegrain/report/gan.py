@@ -15,6 +15,8 @@ from finegrain.storage import atomic_write
 
 COLLAPSED = 2.0
 """How many times the kept generator's distance the last one's must be to be called collapsed: a convention."""
+FEW_STEPS = 1000
+"""After fewer the distance may rise only because little was learned yet: a convention, too."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +56,13 @@ class GanReport:
             return f"The last of {step:,} steps was the best evaluated: more steps may still help."
         if last["kernel_distance"] > max(COLLAPSED * self.distance.value, self.distance.floor.high):
             times = last["kernel_distance"] / self.distance.value if self.distance.value > 0 else float("inf")
-            return f"Collapsed at step {step:,} ({times:.1f} times the distance), using step {kept:,}."
+            if kept == int(self.history[0]["step"]):
+                return (
+                    f"Left off at step {step:,}, {times:.1f} times as far from val as at step {kept:,}, which is used: "
+                    "the first that was evaluated, so too little was learned to speak of a collapse."
+                )
+            doubt = " After so few steps this may be too little training, no collapse." if step < FEW_STEPS else ""
+            return f"Collapsed at step {step:,} ({times:.1f} times the distance), using step {kept:,}.{doubt}"
         return f"No longer better at step {step:,}, using step {kept:,}."
 
     def headline(self) -> str:

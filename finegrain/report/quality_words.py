@@ -6,7 +6,7 @@ from finegrain.metrics.comparison import Comparison
 from finegrain.metrics.memorisation import Memorisation
 from finegrain.metrics.statistics import Interval
 from finegrain.report.escape import one_line
-from finegrain.report.format import interval, percent, signed
+from finegrain.report.format import interval, is_p, percent, signed
 from finegrain.report.quality_record import QualityRecord, VersionRecord
 
 _NAMED = 5
@@ -101,7 +101,7 @@ def _copies(version: VersionRecord) -> str:
     verdict = "Some are copies of train images" if version.copied else "No more look like copies than of new images"
     return (
         f"{verdict}: {percent(found.rate)} are nearer to a train image than the nearest "
-        f"{percent(found.expected_rate)} of {found.n_held_out:,} held-out images (p = {found.p:.2g}); "
+        f"{percent(found.expected_rate)} of {found.n_held_out:,} held-out images ({is_p(found.p)}); "
         f"{percent(found.duplicate_rate)} are duplicates of each other within a class."
     )
 
@@ -119,5 +119,5 @@ def _points(compared: Comparison) -> str:
     if compared.interval is not None:
         said += f", {' to '.join(map(signed, compared.interval))}"
     if compared.adjusted_p is not None:
-        said += f", p = {compared.adjusted_p:.2g}"
+        said += f", {is_p(compared.adjusted_p)}"
     return said

@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from finegrain.report.escape import breakable, markdown, one_line
-from finegrain.report.format import count, decimal, duration, interval, percent, points, signed, size
+from finegrain.report.format import count, decimal, duration, interval, is_p, p_value, percent, points, signed, size
 
 
 def render(template: str, content: Mapping[str, Any]) -> str:
@@ -41,6 +41,8 @@ def _environment() -> jinja2.Environment:
         "signed": signed,
         "decimal": decimal,
         "count": count,
+        "p_value": p_value,
+        "is_p": is_p,
         "duration": duration,
         "size": size,
         "markdown": markdown,

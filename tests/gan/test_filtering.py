@@ -6,12 +6,15 @@ import os
 import signal
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tiny_recipe
 import torch
 from test_generate import NAMES, SEEN, files, go, rows, trained
 
+from finegrain import config
 from finegrain.data.base import Sample
 from finegrain.data.feed import ImageFeed
 from finegrain.data.generated import read_version
@@ -28,14 +31,20 @@ OTHER_ORDER = ("wren", "auk", "F/A-18")
 WORDS = ("--per-class", "12", "--filter")
 
 
-def classifier(folder: Path, *, names: tuple[str, ...] = OTHER_ORDER, seen: Iterable[str] | None = ()) -> Path:
+def classifier(
+    folder: Path,
+    *,
+    names: tuple[str, ...] = OTHER_ORDER,
+    seen: Iterable[str] | None = (),
+    extra: dict[str, Any] | None = None,
+) -> Path:
     """A model folder that gives decided, random answers."""
     torch.manual_seed(0)
     model = ModelConfig(name="timm/test_resnet", image_size=32).build(num_classes=len(names), train_size=None)
     for parameter in model.get_submodule(model.head_name).parameters():
         torch.nn.init.normal_(parameter, std=30.0)
     folder.mkdir()
-    save_folder(model, folder, class_names=names)
+    save_folder(model, folder, class_names=names, extra=extra)
     if seen is not None:
         (folder / "train_images.txt").write_text("".join(f"{line}\n" for line in seen))
     return folder
@@ -164,6 +173,41 @@ def test_the_version_names_what_its_filter_saw_as_well(
     version = read_version(tmp_path / "out")
     assert version.train_images == set(SEEN)
     assert not version.filter_known
+
+
+@pytest.mark.parametrize("synthetic", ["gen/A", None])
+def test_a_filter_that_learned_from_generated_images_is_named(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], synthetic: str | None
+) -> None:
+    recipe = tiny_recipe.config()
+    recipe.data.synthetic = synthetic
+    taught = classifier(tmp_path / "taught", extra={"recipe": config.dump(recipe)})
+    assert go(run, *WORDS, taught, "--out", tmp_path / "out") == 0
+    said = f"The filter {taught} itself learned from generated images, gen/A"
+    assert (said in capsys.readouterr().out) == (synthetic is not None)
+    settings = json.loads((tmp_path / "out" / "generation.json").read_text())["filter"]
+    assert settings.get("taught_by") == synthetic
+    assert read_version(tmp_path / "out").filter_taught_by == synthetic
+
+
+@pytest.mark.parametrize("extra", [{}, {"recipe": 5}, {"recipe": "import os"}, {"recipe": "def f(:"}])
+def test_of_a_filter_without_a_recipe_nothing_is_known(run: Path, tmp_path: Path, extra: dict[str, Any]) -> None:
+    foreign = classifier(tmp_path / "foreign", extra=extra)
+    assert go(run, *WORDS, foreign, "--out", tmp_path / "out") == 0
+    assert read_version(tmp_path / "out").filter_taught_by is None
+
+
+def test_classes_that_the_filter_empties_are_named_at_the_end(
+    run: Path, chooser: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for threshold in ("1", "0"):
+        out = tmp_path / threshold
+        assert go(run, *WORDS, chooser, f"filter_threshold={threshold}", "--out", out) == 0
+        emptied = tuple(name for name in NAMES if not any(row["kept"] and row["class"] == name for row in rows(out)))
+        assert len(emptied) == (2 if threshold == "1" else 0)
+        said = f"No image was kept of 2 of the 3 classes: {', '.join(emptied)}."
+        assert (said in capsys.readouterr().out) == (threshold == "1")
+        assert read_version(out).emptied == emptied
 
 
 def test_another_filter_is_another_version(

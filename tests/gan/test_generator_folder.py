@@ -77,6 +77,7 @@ def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
         {"format": 9},
         {"image_size": 32},
         {"generator": {"width": 2, "depth": 3}},
+        {"generator": {"width": 10**6, "noise_dim": 10**6}},
         {"class_names": ["jay"]},
         {"class_counts": [5]},
         {"class_counts": [1e999, 6]},
@@ -106,6 +107,16 @@ def test_what_is_damaged_is_refused(tmp_path: Path) -> None:
         read_generator(tmp_path / "a")
     with pytest.raises(CheckpointError, match="is damaged"):
         read_generator(tmp_path)
+
+
+def test_settings_that_ask_for_more_than_the_file_holds_take_no_memory(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    written(folder)
+    content = json.loads((folder / "generator.json").read_text())
+    content["generator"]["width"] = 10**7
+    (folder / "generator.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=r"got \S+ of shape \[.*\] for \[.*0000000.*\]; expected a generator"):
+        read_generator(folder)
 
 
 def test_pixels_span_the_levels_and_round() -> None:

@@ -85,6 +85,13 @@ def test_a_version_of_which_nothing_was_kept_is_named(tmp_path: Path, data: Data
         see(recipe(), [path], runtime=CPU, cache=FeatureCache(tmp_path / "cache"))
 
 
+def test_classes_of_which_nothing_was_kept_are_named(tmp_path: Path, data: Data):
+    counts = dict(zip(data.class_names, (3, 0), strict=True))
+    path = write_version(tmp_path / "A", counts, seen=data.train_images(), refused=2)
+    notes = see(recipe(), [path], runtime=CPU, cache=FeatureCache(tmp_path / "cache")).notes()
+    assert notes[0] == f"A: No image was kept of 1 of the 2 classes: {data.class_names[1]}."
+
+
 def test_what_the_recipe_mixes_in_does_not_judge(tmp_path: Path, data: Data):
     path, mixed = backwards(tmp_path / "A", data), recipe()
     mixed.data.synthetic = str(path)

@@ -4,6 +4,7 @@ import csv
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -150,6 +151,31 @@ def test_a_run_is_not_gone_on_with_under_another_recipe(whole: Path, capsys: pyt
     assert "holds a run already" in refused(capsys, go(whole))
     shown = refused(capsys, go(whole, "--resume", "train.lr=1e-3"))
     assert "train.lr: 0.0002 was saved, 0.001 is asked for" in shown
+
+
+def test_resume_takes_only_a_generators_run(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photos" / "wren").mkdir(parents=True)
+    (tmp_path / "photos" / ".hidden").touch()
+    assert "holds nothing to go on with: got wren and no config.py" in refused(
+        capsys, go(tmp_path / "photos", "--resume")
+    )
+    assert sorted(file.name for file in (tmp_path / "photos").iterdir()) == [".hidden", "wren"]
+    (tmp_path / "of_a_classifier").mkdir()
+    (tmp_path / "of_a_classifier" / "config.py").write_text("def config() -> Recipe:\n")
+    shown = refused(capsys, go(tmp_path / "of_a_classifier", "--resume"))
+    assert "got a config.py of another kind; expected a training that a GanRecipe began" in shown
+    (tmp_path / "file").touch()
+    assert "holds nothing to go on with: got file" in refused(capsys, go(tmp_path / "file", "--resume"))
+
+
+def test_what_a_run_left_that_was_killed_at_once_is_gone_on_with(whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    shutil.copy(whole / "pixel_components.safetensors", run)
+    for name in ("run.lock", ".tmp-test"):
+        (run / name).touch()
+    assert go(run, "--resume") == 0
+    assert products(run) == products(whole)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """`main_gan.py --verdict` as a user meets it: what it leaves, going on, and one message for every wrong input."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from versions import write_version
 
 import main_gan
 from finegrain.data import splits
+from finegrain.data.base import Data
 from finegrain.data.folder import ImageFolder
 from finegrain.engine.interrupt import Interrupted
 from finegrain.gan import learners
@@ -105,8 +107,36 @@ def test_the_same_command_gives_the_same_and_more_seeds_go_on(heads: Path, go: G
     assert content(heads)["seeds"] == 6
 
 
+def test_a_keystroke_while_heads_are_fitted_says_how_to_go_on(
+    heads: Path,
+    go: Go,
+    version: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    learn, learned = learners.HeadLearner.learn, list[str]()
+
+    def stopped(self: learners.HeadLearner, name: str, data: Data, *, seed: int) -> learners.Learned:
+        learned.append(name)
+        if len(learned) == 3:
+            raise KeyboardInterrupt
+        return learn(self, name, data, seed=seed)
+
+    monkeypatch.setattr(learners.HeadLearner, "learn", stopped)
+    words = (str(version), "fractions=0.3,0.5", "seeds=6")
+    assert go(tmp_path / "out", *words) == 130
+    assert capsys.readouterr().err == (
+        "finegrain: stopped by SIGINT at the verdict; features and trainings by the whole recipe are kept, heads are "
+        f"fitted anew: the same command with --out {tmp_path / 'out'} goes on\n"
+    )
+    assert any((tmp_path / "out" / "features").rglob("*"))
+    assert go(tmp_path / "out", *words) == go(heads, *words) == 0
+    assert figures(tmp_path / "out")["arms"] == figures(heads)["arms"]
+
+
 def test_fine_tuning_goes_on_with_what_is_missing(
-    go: Go, version: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    go: Go, version: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained: list[str] = []
     build = learners.build_model
@@ -121,6 +151,8 @@ def test_fine_tuning_goes_on_with_what_is_missing(
     monkeypatch.setattr(learners, "build_model", noted)
     words = (str(version), "train.epochs=1", "schedule.warmup_epochs=0")
     assert go(tmp_path, *words, by="full") == 143
+    stopped = f"stopped by SIGTERM at the eighth training; .* the same command with --out {tmp_path} goes on"
+    assert re.search(stopped, capsys.readouterr().err)
     assert not (tmp_path / "verdict.json").exists()
     assert not (tmp_path / "test_evaluations.json").exists()
     assert go(tmp_path, *words, by="full") == 0
@@ -188,7 +220,7 @@ def test_a_version_that_cannot_be_used_is_refused(
 def test_classes_tell_what_the_filter_refused_and_heads_do_without_some_classes(
     go: Go, seen: list[str], tmp_path: Path
 ) -> None:
-    settings = {"filter": {"knows_its_train_images": True}}
+    settings = {"filter": {"knows_its_train_images": True, "taught_by": "gen/A"}}
     path = write_version(tmp_path / "B", dict.fromkeys(CLASSES[:2], 6), seen=seen, refused=2, **settings)
     rows = [json.loads(line) for line in (path / "manifest.jsonl").read_text().splitlines()]
     reasons = iter(["filter: 0.2 for its class", "same as auk/00000.png"] * 2)
@@ -199,6 +231,7 @@ def test_classes_tell_what_the_filter_refused_and_heads_do_without_some_classes(
     assert [(row["asked"], row["kept"]) for row in classes] == [(8, 6), (8, 6), (None, 0)]
     assert [row["passed"] for row in classes] == [pytest.approx(7 / 8), pytest.approx(7 / 8), None]
     assert (classes[2]["fidelity"], classes[2]["diversity"]) == (None, None)
+    assert "itself learned from generated ones, gen/A" in " ".join(content(tmp_path / "out")["notes"])
 
 
 def test_another_verdict_has_another_directory(

@@ -183,6 +183,9 @@ def test_dropout_that_an_architecture_lacks_is_refused(fields, message):
     [
         ({"name": "test_vit", "image_size": 100}, "expected a multiple of 16; set model.image_size=96"),
         ({"name": "vit_b_16", "image_size": 100}, "cannot be built: got Input shape indivisible"),
+        ({"name": "maxvit_t", "image_size": 96}, "size: got 96; expected a multiple of 224; set model.image_size=224"),
+        ({"name": "halonet26t", "image_size": 96}, r"no images of this size: got .*=96 .*; set model.image_size=256"),
+        ({"name": "alexnet", "image_size": 30}, r"size: got .*=30 \(.*too small\); .* such as the 224 it was made for"),
         ({"name": "squeezenet1_0"}, "does not end in one linear classifier"),
         ({"name": "googlenet"}, "does not end in one linear classifier"),
         ({"name": "deit_tiny_distilled_patch16_224"}, "not one classifier layer"),
@@ -191,6 +194,21 @@ def test_dropout_that_an_architecture_lacks_is_refused(fields, message):
 def test_networks_that_cannot_be_used_are_refused(fields, message):
     with pytest.raises(WeightsError, match=message):
         build(**fields)
+
+
+def test_a_training_size_that_the_network_cannot_divide_is_refused():
+    with torch.device("meta"), pytest.raises(WeightsError, match=r"got augment\.image_size=96 .*set augment\.image"):
+        ModelConfig(name="halonet26t").build(num_classes=2, train_size=96)
+
+
+@pytest.mark.parametrize(("name", "image_size", "blocks"), [("rdnet_tiny", 64, 7), ("maxvit_t", 448, 4)])
+def test_networks_that_need_help_with_their_size_or_groups(name, image_size, blocks):
+    classifier = build(name=name, image_size=image_size)
+    with torch.device("meta"):
+        assert classifier(torch.zeros(2, 3, image_size, image_size)).shape == (2, 3)
+    groups = classifier.layer_groups()
+    assert [group.name for group in groups] == ["stem", *(f"block{n + 1}" for n in range(blocks)), "head"]
+    assert groups[-1].module_paths[-1].startswith(("network.head", "network.classifier"))
 
 
 def test_rates_reach_the_network():

@@ -1,6 +1,6 @@
 import pytest
 
-from finegrain.report.format import MISSING, count, decimal, duration, interval, percent, points, size
+from finegrain.report.format import MISSING, count, decimal, duration, interval, is_p, p_value, percent, points, size
 
 
 def test_shares_are_written_in_per_cent() -> None:
@@ -21,6 +21,16 @@ def test_percentage_points_have_no_unit() -> None:
 
 def test_missing_interval_and_size_are_dashes() -> None:
     assert interval(None) == size(None) == MISSING
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [(0.0123, "p = 0.012"), (1.0, "p = 1"), (3e-299, "p = 3e-299"), (9e-301, "p < 1e-300"), (0.0, "p < 1e-300")],
+)
+def test_no_p_value_is_said_to_be_zero(p: float, shown: str) -> None:
+    assert is_p(p) == shown
+    assert p_value(p) == shown.removeprefix("p ").removeprefix("= ")
+    assert p_value(None) == MISSING
 
 
 def test_counts_have_thousands_apart() -> None:

@@ -1,5 +1,6 @@
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,17 +51,36 @@ def report(*distances: float, kept: int, **changes: Any) -> GanReport:
     [
         ((0.03, 0.02), 20, "The last of 20 steps was the best evaluated: more steps may still help."),
         ((0.02, 0.03), 10, "No longer better at step 20, using step 10."),
-        ((0.02, 0.03, 0.09), 10, "Collapsed at step 30 (4.5 times the distance), using step 10."),
+        (
+            (0.03, 0.02, 0.09),
+            20,
+            "Collapsed at step 30 (4.5 times the distance), using step 20. After so few steps this may be too little "
+            "training, no collapse.",
+        ),
+        (
+            (0.02, 0.03, 0.09),
+            10,
+            "Left off at step 30, 4.5 times as far from val as at step 10, which is used: the first that was "
+            "evaluated, so too little was learned to speak of a collapse.",
+        ),
     ],
 )
 def test_the_outcome_says_which_step_is_used_and_why(distances: tuple[float, ...], kept: int, outcome: str) -> None:
     assert report(*distances, kept=kept).outcome() == outcome
 
 
+def test_after_many_steps_a_collapse_is_one() -> None:
+    late = report(0.03, 0.02, 0.09, kept=200)
+    late = replace(late, history=[row | {"step": 10 * row["step"]} for row in late.history])
+    assert late.outcome().endswith("using step 200. After so few steps this may be too little training, no collapse.")
+    late = replace(late, history=[row | {"step": 10 * row["step"]} for row in late.history], kept_step=2000)
+    assert late.outcome() == "Collapsed at step 3,000 (4.5 times the distance), using step 2,000."
+
+
 def test_at_the_floor_twice_the_distance_is_no_collapse() -> None:
     near = KernelDistance(**{name: getattr(DISTANCE, name) for name in KernelDistance.__slots__} | {"value": 0.001})
-    assert "No longer better" in report(0.001, 0.004, kept=10, distance=near).outcome()
-    assert "Collapsed" in report(0.001, 0.006, kept=10, distance=near).outcome()
+    assert "No longer better" in report(0.002, 0.001, 0.004, kept=20, distance=near).outcome()
+    assert "Collapsed" in report(0.002, 0.001, 0.006, kept=20, distance=near).outcome()
 
 
 def test_the_headline_names_extractor_numbers_and_floor() -> None:
