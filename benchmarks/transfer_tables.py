@@ -21,6 +21,8 @@ Curve = Mapping[int, Sequence[Result]]
 Family = Mapping[str, Mapping[int, Curve]]
 """By the parametrisation and the width, the narrowest first."""
 
+COSTS = ("loss (least)", "times the least", "val top-1, % (at the least loss)")
+
 
 def mean_loss(results: Sequence[Result]) -> float:
     """Over seeds, of logarithms."""
@@ -44,20 +46,21 @@ def optima(curve: Curve) -> list[float]:
     return found
 
 
-def price(curve: Curve, exponent: int) -> str:
-    """A rate's loss over that of the grid's best rate: mean of the seeds' logarithms, in brackets least and most."""
-    if exponent not in curve:
-        return "–"
-    ratios = [one.loss / other.loss for one, other in zip(curve[exponent], curve[best(curve)], strict=True)]
-    return f"{statistics.geometric_mean(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+def costs(curve: Curve, exponent: int) -> list[str]:
+    """A rate's loss, how many times the least it is, and top-1 in per cent; in brackets those at the best rate.
 
-
-def accuracies(curve: Curve, exponent: int) -> str:
-    """Mean top-1 in per cent at a rate, in brackets at the best one."""
+    The times are a mean over the seeds' logarithms, in brackets their least and most.
+    """
     if exponent not in curve:
-        return "–"
-    at, at_best = (statistics.fmean(result.top1 for result in curve[rate]) for rate in (exponent, best(curve)))
-    return f"{100 * at:.1f} ({100 * at_best:.1f})"
+        return ["–"] * 3
+    at, least = curve[exponent], curve[best(curve)]
+    ratios = [one.loss / other.loss for one, other in zip(at, least, strict=True)]
+    right, most = (100 * statistics.fmean(result.top1 for result in results) for results in (at, least))
+    return [
+        f"{mean_loss(at):.3f} ({mean_loss(least):.3f})",
+        f"{statistics.geometric_mean(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})",
+        f"{right:.1f} ({most:.1f})",
+    ]
 
 
 def best_rates(families: Mapping[str, Family]) -> str:
@@ -74,36 +77,25 @@ def best_rates(families: Mapping[str, Family]) -> str:
 
 
 def carried_rates(families: Mapping[str, Family]) -> str:
-    """What it costs to give the widest network the narrowest one's rate, as it is and divided by the widening."""
-    rows = [["network", "", "rate", "loss, times the best", "val top-1, %"]]
+    """What it costs to give the widest network the narrowest one's rate, in SP also divided by the widening."""
+    rows = [["network", "", "rate", *COSTS]]
     for name, family in families.items():
         for parametrisation, curves in family.items():
             (narrow, first), *_, (wide, last) = curves.items()
-            rates = {
-                "carried": best(first),
-                f"carried / {wide // narrow}": best(first) - round(math.log2(wide / narrow)),
-            }
-            rows += [
-                [
-                    f"{name}, {narrow} → {wide}",
-                    parametrisation,
-                    f"{words}: 2^{rate}",
-                    price(last, rate),
-                    accuracies(last, rate),
-                ]
-                for words, rate in rates.items()
-                if rate == best(first) or parametrisation == "SP"
-            ]
+            rates = {"carried": best(first)}
+            if parametrisation == "SP":
+                rates[f"carried / {wide // narrow}"] = best(first) - round(math.log2(wide / narrow))
+            for words, rate in rates.items():
+                rows.append([f"{name}, {narrow} → {wide}", parametrisation, f"2^{rate}, {words}", *costs(last, rate)])
     return markdown(rows)
 
 
 def other_networks(known: Curve, others: Mapping[str, Curve]) -> str:
     """How far the best rates of others lie from the known network's, and what carrying its rate to them costs."""
-    rows = [["carried to", "log₂ of its best rate", "octaves away", "loss, times the best", "val top-1, %"]]
+    rows = [["carried to", "log₂ of its best rate", "octaves away", *COSTS]]
     for name, curve in others.items():
         away = statistics.fmean(optima(curve)) - statistics.fmean(optima(known))
-        costs = [price(curve, best(known)), accuracies(curve, best(known))]
-        rows.append([name, scatter(optima(curve)), f"{away:+.1f}", *costs])
+        rows.append([name, scatter(optima(curve)), f"{away:+.1f}", *costs(curve, best(known))])
     return markdown(rows)
 
 

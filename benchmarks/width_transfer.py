@@ -100,9 +100,9 @@ def transformer(width: int, size: int) -> nn.Module:
 
 MLP = Case(name="MLP", build=dense(), width=64)
 CNN = Case(name="CNN", build=convolutional(), width=8)
-LENET = Case(name="LeNet with sigmoids", build=lambda _, size: lenet(image_size=size, **COMMON), image_size=28)
+LENET = Case(name="LeNet with sigmoids", build=lambda _, size: lenet(image_size=size, **COMMON), image_size=16)
 MNIST = replace(MLP, name="MLP on MNIST", data="mnist", image_size=28, images=MNIST_IMAGES, epochs=1)
-FAMILIES = [(MLP, (64, 128, 256, 512, 1024)), (CNN, (8, 16, 32, 64)), (MNIST, (64, 128, 256, 512))]
+FAMILIES = [(MLP, (64, 128, 256, 512, 1024)), (CNN, (8, 16, 32, 64)), (MNIST, (64, 128, 256))]
 OTHERS = [
     replace(MLP, name="1 hidden layer", build=dense(1)),
     replace(MLP, name="6 hidden layers", build=dense(6)),

@@ -159,17 +159,16 @@ def test_at_the_end_of_the_grid_and_beside_a_divergence_it_is_the_grids(tables):
 
 def test_what_a_carried_rate_costs(tables):
     curve = {-2: results(tables, 1.0, 4.0, top1=0.75), -1: results(tables, 4.0, 2.0, top1=0.5)}
-    assert tables.price(curve, -1) == "1.41 (0.50–4.00)"
-    assert tables.accuracies(curve, -1) == "50.0 (75.0)"
-    assert tables.price(curve, -9) == tables.accuracies(curve, -9) == "–"
+    assert tables.costs(curve, -1) == ["2.828 (2.000)", "1.41 (0.50–4.00)", "50.0 (75.0)"]
+    assert tables.costs(curve, -9) == ["–"] * 3
     narrow = {-2: results(tables, 9.0, 9.0), -1: results(tables, 8.0, 8.0)}
     families = {"MLP": {"SP": {2: narrow, 4: curve}, "µP": {2: narrow, 4: narrow}}}
     assert "| MLP | SP | 2: -1.0 ± 0.0, 4: -1.5 ± 0.7 | -0.5 ± 0.7 |" in tables.best_rates(families)
     shown = tables.carried_rates(families)
-    assert "| MLP, 2 → 4 | SP | carried: 2^-1 | 1.41 (0.50–4.00) | 50.0 (75.0) |" in shown
-    assert "| MLP, 2 → 4 | SP | carried / 2: 2^-2 | 1.00 (1.00–1.00) | 75.0 (75.0) |" in shown
+    assert "| MLP, 2 → 4 | SP | 2^-1, carried | 2.828 (2.000) | 1.41 (0.50–4.00) | 50.0 (75.0) |" in shown
+    assert "| MLP, 2 → 4 | SP | 2^-2, carried / 2 | 2.000 (2.000) | 1.00 (1.00–1.00) | 75.0 (75.0) |" in shown
     assert shown.count("µP") == 1
-    assert "| wide | -1.5 ± 0.7 | -0.5 | 1.41 (0.50–4.00) | 50.0 (75.0) |" in tables.other_networks(
+    assert "| wide | -1.5 ± 0.7 | -0.5 | 2.828 (2.000) | 1.41 (0.50–4.00) | 50.0 (75.0) |" in tables.other_networks(
         narrow, {"wide": curve}
     )
 
@@ -181,7 +180,7 @@ def test_the_study_trains_what_is_missing_and_nothing_twice(study, tmp_path, mon
     study.main(["--out", str(tmp_path), "--quick"])
     shown = capsys.readouterr().out
     assert "| head | µP |" in shown
-    assert "| MLP, 2 → 4 | SP | carried / 2: 2^" in shown
+    assert "| MLP, 2 → 4 | SP | 2^" in shown
     assert (tmp_path / "width_transfer.png").read_bytes().startswith(b"\x89PNG")
     rows = (tmp_path / "quick.csv").read_text(encoding="utf-8").splitlines()
     assert len(rows) == 1 + 3 * 2 * (2 + 1 + 1)  # at the narrow width both parametrisations are one training
