@@ -57,7 +57,7 @@ def costs(curve: Curve, exponent: int) -> list[str]:
     ratios = [one.loss / other.loss for one, other in zip(at, least, strict=True)]
     right, most = (100 * statistics.fmean(result.top1 for result in results) for results in (at, least))
     return [
-        f"{mean_loss(at):.3f} ({mean_loss(least):.3f})",
+        f"{mean_loss(at):.2g} ({mean_loss(least):.2g})",
         f"{statistics.geometric_mean(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})",
         f"{right:.1f} ({most:.1f})",
     ]

@@ -159,16 +159,16 @@ def test_at_the_end_of_the_grid_and_beside_a_divergence_it_is_the_grids(tables):
 
 def test_what_a_carried_rate_costs(tables):
     curve = {-2: results(tables, 1.0, 4.0, top1=0.75), -1: results(tables, 4.0, 2.0, top1=0.5)}
-    assert tables.costs(curve, -1) == ["2.828 (2.000)", "1.41 (0.50–4.00)", "50.0 (75.0)"]
+    assert tables.costs(curve, -1) == ["2.8 (2)", "1.41 (0.50–4.00)", "50.0 (75.0)"]
     assert tables.costs(curve, -9) == ["–"] * 3
     narrow = {-2: results(tables, 9.0, 9.0), -1: results(tables, 8.0, 8.0)}
     families = {"MLP": {"SP": {2: narrow, 4: curve}, "µP": {2: narrow, 4: narrow}}}
     assert "| MLP | SP | 2: -1.0 ± 0.0, 4: -1.5 ± 0.7 | -0.5 ± 0.7 |" in tables.best_rates(families)
     shown = tables.carried_rates(families)
-    assert "| MLP, 2 → 4 | SP | 2^-1, carried | 2.828 (2.000) | 1.41 (0.50–4.00) | 50.0 (75.0) |" in shown
-    assert "| MLP, 2 → 4 | SP | 2^-2, carried / 2 | 2.000 (2.000) | 1.00 (1.00–1.00) | 75.0 (75.0) |" in shown
+    assert "| MLP, 2 → 4 | SP | 2^-1, carried | 2.8 (2) | 1.41 (0.50–4.00) | 50.0 (75.0) |" in shown
+    assert "| MLP, 2 → 4 | SP | 2^-2, carried / 2 | 2 (2) | 1.00 (1.00–1.00) | 75.0 (75.0) |" in shown
     assert shown.count("µP") == 1
-    assert "| wide | -1.5 ± 0.7 | -0.5 | 2.828 (2.000) | 1.41 (0.50–4.00) | 50.0 (75.0) |" in tables.other_networks(
+    assert "| wide | -1.5 ± 0.7 | -0.5 | 2.8 (2) | 1.41 (0.50–4.00) | 50.0 (75.0) |" in tables.other_networks(
         narrow, {"wide": curve}
     )
 
@@ -187,6 +187,11 @@ def test_the_study_trains_what_is_missing_and_nothing_twice(study, tmp_path, mon
     monkeypatch.setattr(study, "train", None)
     study.main(["--out", str(tmp_path), "--quick"])
     assert capsys.readouterr().out == shown
+
+
+def test_one_seed_has_no_scatter(study, tmp_path):
+    with pytest.raises(SystemExit):
+        study.main(["--out", str(tmp_path), "--seeds", "1"])
 
 
 def test_a_training_is_a_function_of_rate_and_seed(study):
