@@ -1,8 +1,11 @@
 """MNIST, a vision transformer with patches of 7 pixels from random weights.
 
     python main.py --config configs/mnist_vit.py
+    python main.py tune --config configs/mnist_vit.py trials=6 epochs=10
 
-Hardware, minutes and result: not measured. Reported by others: about 99 %.
+Measured on one shared CPU core, one seed, n = 10,000: test top-1 99.1 % (98.9-99.2) by the tuned run, rate 0.0049, 9
+epochs, 17 CPU minutes in all.
+Reported by others: about 99 %.
 """
 
 from configs.mnist_conv1 import config as base
