@@ -1,9 +1,13 @@
 """CIFAR-10, nanoViT from random weights: patches of 2 pixels; model.args.patch_size=4 takes patches of 4.
 
     python main.py --config configs/cifar10_nanovit.py
+    python main.py tune --config configs/cifar10_nanovit.py
 
-Hardware, minutes and result: not measured. Reported by others: 73.24 %, with patches of 4
-pixels 69.90 %.
+Measured on one shared CPU core, one seed, n = 10,000, with patches of 4, learning from **10,000** images, 1,000 of each
+class, val among them (patience=none trials=4 epochs=4 fraction=0.5 train.epochs=15): test top-1 53.5 % (52.5-54.5),
+rate 0.0025, 28 CPU minutes in all; on a copy of the dataset whose images were compressed again. Patches of 2, and all
+50,000 images: not measured.
+Reported by others, on all: 73.24 %, with patches of 4 pixels 69.90 %.
 """
 
 from configs.cifar10_mlp import config as base

@@ -1,9 +1,11 @@
 """CIFAR-10 at 224 pixels, ViT-B/16 from ImageNet frozen, the head alone on features computed once.
 
     python main.py --config configs/cifar10_vit_b16_frozen.py
+    python main.py tune --config configs/cifar10_vit_b16_frozen.py
 
-Hardware, minutes and result: not measured. Reported by others: 95.42 %, in 265 minutes, as
-all images went through the frozen network in each of 45 epochs.
+Itself not measured, for lack of the weights. ViT-Tiny from ImageNet in its place, learning from 10,000 images, 1,000 of
+each class: 82.9 % (82.1-83.6), n = 10,000, rate 0.0012, 12 CPU minutes, nearly all of it for the features, one seed.
+Reported by others: 95.42 %, in 265 minutes, as all images went through the frozen network in each of 45 epochs.
 """
 
 from configs.cifar10_mlp import config as base
