@@ -1,12 +1,10 @@
 """How much a search may cost: what its trials learn from, for how long, and what the last run takes over from them."""
 
-import copy
 import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from finegrain import config
 from finegrain.config import Count, Range
 from finegrain.data.base import Data
 from finegrain.data.carve import carve
@@ -61,13 +59,11 @@ def trial_recipe(recipe: Recipe, search: Search) -> Recipe:
 
 def full_recipe(recipe: Recipe, search: Search, best: Trial) -> tuple[Recipe, list[str]]:
     """The recipe of the run with the best setting, and the words by which it differs from `recipe`."""
-    words = as_words(best.values)
+    full, words = varied(recipe, best.values), as_words(best.values)
     if search.patience is not None and best.kept_epoch is not None:
-        warmup = varied(recipe, best.values).schedule.warmup_epochs
+        full.train.epochs = max(best.kept_epoch + 1, math.ceil(full.schedule.warmup_epochs))
         words = [word for word in words if not word.startswith("train.epochs=")]
-        words.append(f"train.epochs={max(best.kept_epoch + 1, math.ceil(warmup))}")
-    full = copy.deepcopy(recipe)
-    config.override(full, words)
+        words.append(f"train.epochs={full.train.epochs}")
     return full, words
 
 
