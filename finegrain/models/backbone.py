@@ -15,6 +15,7 @@ from finegrain.models.classifier import Classifier, DropoutLinear
 from finegrain.models.library import Regularisation
 from finegrain.models.prompts import PromptLayout
 from finegrain.preprocessing import Interpolation, Preprocessing
+from finegrain.runtime import device_faults
 
 
 def build_classifier(
@@ -55,8 +56,9 @@ def build_classifier(
         arguments |= _any_size_args(architecture, network, size, train_size)
         network = create(model_args=arguments)
     head = library.head(network)
-    for key, side in {"model.image_size": size, "augment.image_size": train_size or size}.items():
-        _try_size(architecture, network, side, key)
+    _try_size(architecture, network, size, "model.image_size")
+    if train_size is not None and train_size != size:
+        _try_size(architecture, network, train_size, "augment.image_size")
     if dropout > 0:
         network.set_submodule(head, _with_dropout(network.get_submodule(head), dropout, architecture))
     classifier = Classifier(
@@ -110,13 +112,17 @@ def preprocessing_of(
 
 
 def _try_size(architecture: Architecture, network: nn.Module, size: int, key: str) -> None:
-    """Refuse a size that the network says no to only when it is shown such an image."""
-    image = torch.zeros(1, 3, size, size, device=next(network.parameters()).device)
+    """Refuse a size that the network says no to only when it is shown such an image.
+
+    Raises:
+        DeviceError: There is no room for one image of this size.
+        WeightsError: The network does not take it.
+    """
     training = network.training
     network.eval()
     try:
-        with torch.no_grad():
-            network(image)
+        with device_faults(room=f"lower {key}"), torch.no_grad():
+            network(torch.zeros(1, 3, size, size, device=next(network.parameters()).device))
     except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         made_for = preprocessing_of(architecture.library.pretrained_cfg(architecture.name, None)).image_size

@@ -71,11 +71,8 @@ class TorchvisionLibrary(Library):
         """`image_size` for ViTs, `input_size` for MaxViT."""
         if name.startswith("maxvit_"):
             if image_size % _MAXVIT_STEP:
-                what, nearest = f"torchvision/{name} takes no images of this size", image_size // _MAXVIT_STEP
-                expected, remedy = (
-                    f"a multiple of {_MAXVIT_STEP}",
-                    f"set model.image_size={max(nearest, 1) * _MAXVIT_STEP}",
-                )
+                what, expected = f"torchvision/{name} takes no images of this size", f"a multiple of {_MAXVIT_STEP}"
+                remedy = f"set model.image_size={max(image_size // _MAXVIT_STEP, 1) * _MAXVIT_STEP}"
                 raise WeightsError(fault(what, got=image_size, expected=expected, remedy=remedy))
             return {"input_size": (image_size, image_size)}
         return {"image_size": image_size} if name.startswith("vit_") else {}

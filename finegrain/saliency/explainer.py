@@ -13,7 +13,7 @@ from torch.nn import functional
 from finegrain.errors import ConfigError, fault
 from finegrain.models.classifier import Classifier
 from finegrain.saliency.attention import class_attention, recorded_attention, rollout
-from finegrain.saliency.layer import Layer, find_layers, patches_reach_head
+from finegrain.saliency.layer import Layer, find_layers, patches_reach_head, tensor_of
 from finegrain.saliency.undisturbed import undisturbed
 
 Method = Literal["gradcam", "gradcam++", "xgradcam", "hirescam", "layercam", "eigencam", "rollout", "attention"]
@@ -109,10 +109,11 @@ class Explainer:
         layers = self._find(images)[-1 if self.method in CLASSLESS else 0 :]
         kept: dict[nn.Module, Tensor] = {}
 
-        def keep(module: nn.Module, _: Any, output: Tensor) -> Tensor:
+        def keep(module: nn.Module, _: Any, output: Any) -> Any:
             # The graph begins at the first. What runs after reads a copy, as it may write in place (DenseNet's ReLU).
-            kept[module] = output.requires_grad_()
-            return output.clone()
+            kept[module] = tensor_of(output).requires_grad_()
+            copy = kept[module].clone()
+            return (copy, *output[1:]) if isinstance(output, tuple) else copy
 
         with ExitStack() as stack:
             for layer in layers:

@@ -133,6 +133,11 @@ def patches_reach_head(network: nn.Module, images: Tensor, *, head: nn.Module, p
     return bool(gradient[:, prefix:].any())
 
 
+def tensor_of(output: Any) -> Any:
+    """What a module gives; the first where it gives several, as torch's attention its weights, PiT its class token."""
+    return output[0] if isinstance(output, tuple) else output
+
+
 def _layer(call: _Call) -> Layer:
     """The module of a call that gave a grid."""
     height, width = _sides(call.gave)
@@ -194,7 +199,7 @@ def _watch(network: nn.Module, images: Tensor, *, head: nn.Module) -> list[_Call
         ended = True
 
     def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        given = output[0] if isinstance(output, tuple) else output  # torch's attention gives its weights too
+        given = tensor_of(output)
         if not ended and isinstance(given, Tensor) and len(given) == len(images):
             calls.append(_Call(module=module, read=inputs[0] if inputs else None, gave=given))
 

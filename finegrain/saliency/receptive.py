@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from finegrain.models.classifier import Classifier
-from finegrain.saliency.layer import Layer, find_stages
+from finegrain.saliency.layer import Layer, find_stages, tensor_of
 from finegrain.saliency.undisturbed import undisturbed
 
 SHARE = 0.95
@@ -107,9 +108,9 @@ def _units(network: nn.Module, stages: Sequence[Layer], images: Tensor) -> list[
     """The features of the middle unit of each stage, [B, C]."""
     units: dict[nn.Module, Tensor] = {}
 
-    def note(stage: Layer, output: Tensor) -> None:
+    def note(stage: Layer, output: Any) -> None:
         # A copy, as what runs after may write in place (DenseNet's ReLU).
-        units[stage.module] = stage.as_grid(output)[:, :, stage.height // 2, stage.width // 2].clone()
+        units[stage.module] = stage.as_grid(tensor_of(output))[:, :, stage.height // 2, stage.width // 2].clone()
 
     with ExitStack() as stack:
         for stage in stages:

@@ -1,15 +1,15 @@
 """How much a search may cost: what its trials learn from, for how long, and what the last run takes over from them."""
 
-import copy
 import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from finegrain import config
 from finegrain.config import Count, Range
 from finegrain.data.base import Data
 from finegrain.data.carve import carve
+from finegrain.engine.trainer import TrainConfig
+from finegrain.errors import fault
 from finegrain.recipe import Recipe
 from finegrain.report.search_page import NAMES
 from finegrain.report.search_record import Trial
@@ -36,6 +36,18 @@ class Search:
     ranges: tuple[str, ...] = ()
     """KEY=LOW..HIGH and KEY=A,B,...; none: the learning rate."""
 
+    def faults(self) -> list[str]:
+        """Where the epochs are varied, their range is the limit."""
+        if self.epochs is None or not self.varies_epochs:
+            return []
+        expected, remedy = "none, as train.epochs is varied", "leave it out, and have the range end there"
+        return [fault("epochs cannot be", got=self.epochs, expected=expected, remedy=remedy)]
+
+    @property
+    def varies_epochs(self) -> bool:
+        """Whether trials differ in `train.epochs`."""
+        return any(word.startswith("train.epochs=") for word in self.ranges)
+
 
 def trial_recipe(recipe: Recipe, search: Search) -> Recipe:
     """What all trials have in common: the recipe, as short as `search` has it."""
@@ -47,13 +59,11 @@ def trial_recipe(recipe: Recipe, search: Search) -> Recipe:
 
 def full_recipe(recipe: Recipe, search: Search, best: Trial) -> tuple[Recipe, list[str]]:
     """The recipe of the run with the best setting, and the words by which it differs from `recipe`."""
-    words = as_words(best.values)
+    full, words = varied(recipe, best.values), as_words(best.values)
     if search.patience is not None and best.kept_epoch is not None:
-        warmup = varied(recipe, best.values).schedule.warmup_epochs
+        full.train.epochs = max(best.kept_epoch + 1, math.ceil(full.schedule.warmup_epochs))
         words = [word for word in words if not word.startswith("train.epochs=")]
-        words.append(f"train.epochs={max(best.kept_epoch + 1, math.ceil(warmup))}")
-    full = copy.deepcopy(recipe)
-    config.override(full, words)
+        words.append(f"train.epochs={full.train.epochs}")
     return full, words
 
 
@@ -69,29 +79,42 @@ def divide(data: Data, recipe: Recipe, *, fraction: float | None) -> Data:
     return dataclasses.replace(data, train=part, val=inner.taken, test=inner.taken, dropped=(), notes=())
 
 
-def in_words(recipe: Recipe, search: Search, data: Data) -> list[str]:
-    """How it was searched, for a reader who knows neither the recipe nor this file."""
+def in_words(recipe: Recipe, search: Search, data: Data, *, full: Recipe) -> list[str]:
+    """How it was searched, for a reader who knows neither the recipe nor this file.
+
+    Args:
+        recipe: That was varied.
+        search: How much was tried.
+        data: That the trials saw.
+        full: Of the run with the best setting.
+    """
     short = trial_recipe(recipe, search)
-    spared, epochs = spared_epochs(short), short.train.epochs
-    course, full = f"A trial has {epochs} epochs.", f"it has {recipe.train.epochs} epochs"
+    spared, epochs = spared_epochs(short), f"{short.train.epochs} epochs"
+    course = _length(short.train, "the epochs of its setting" if search.varies_epochs else epochs)
+    last = f"it has {_length(full.train, f'{full.train.epochs} epochs')}."
     if search.patience is not None:
-        course = f"A trial has {epochs} epochs at most, and ends after {search.patience} without a better figure."
-        full = "it has as many epochs as the best trial took to its best, and the rate falls to its end within them"
+        last += " They are as many as the best trial took to its best, or its warm-up if longer, and its schedule fits."
     return [
         f"The trials were trained on {len(data.train):,} images of train, and judged on {len(data.val):,} others, "
         f"which were carved out of it, stratified by class, groups together: one of these is "
         f"{100 / len(data.val):.2g} points. No trial read test, or a val split that the dataset ships.",
         f"What chose is {NAMES[recipe.train.metric]} at the epoch that a trial keeps; of equal ones the smaller loss. "
-        f"{course}",
+        f"A trial has {course}.",
         "The values come from TPE (Bergstra et al. 2011), those of the first ten trials from chance; where the "
         "recipe's own lie in the ranges, they come first. Values that come again are not trained again.",
-        f"From the sixth on a trial was stopped at an epoch{f' after the first {spared}' if spared else ''} where its "
-        "best so far lay below the median of the finished trials.",
-        f"The run with the best setting learns from all of train, by the same recipe: {full}. Its epochs have more "
-        "steps.",
+        f"From the sixth on a trial was stopped at an epoch{f' after number {spared}' if spared else ''} where its "
+        "best so far was worse than the median of the finished trials.",
+        f"The run with the best setting learns from all of train, by the same recipe, in epochs of more steps: {last}",
     ]
 
 
 def spared_epochs(recipe: Recipe) -> int:
     """No trial is stopped in the warm-up, nor in the first quarter, in which a large learning rate looks best."""
     return max(math.ceil(recipe.schedule.warmup_epochs), recipe.train.epochs // 4)
+
+
+def _length(train: TrainConfig, epochs: str) -> str:
+    """How long a training takes, for people; `epochs` says how many it has at most."""
+    if train.max_steps is not None:
+        epochs += f", or {train.max_steps:,} steps where those are fewer"
+    return epochs if train.patience is None else f"{epochs}, and ends after {train.patience} without a better figure"

@@ -133,7 +133,7 @@ def _conclude(recipe: Recipe, search: Search, study: Study, *, space: Space, dat
         trials=[as_trial(trial) for trial in trials],
         best=best,
         setting=setting,
-        protocol=in_words(recipe, search, data),
+        protocol=in_words(recipe, search, data, full=full),
         importances=importances(study.study, trials),
         test=None,
         recipe_source=config.dump(recipe),

@@ -12,7 +12,7 @@ import torchvision.models as zoo
 from timm.layers import DropPath
 from torchvision.ops import StochasticDepth
 
-from finegrain.errors import ConfigError, WeightsError
+from finegrain.errors import ConfigError, DeviceError, WeightsError
 from finegrain.models.architecture import find_architecture
 from finegrain.models.backbone import preprocessing_of
 from finegrain.models.config import ModelConfig
@@ -259,3 +259,22 @@ def test_real_backbones_equal_plain_timm(folder, resize_size):
     images = torch.randn(1, 3, 224, 224)
     expected = network.forward_head(network.forward_features(images), pre_logits=True)
     assert torch.equal(classifier.forward_features(images), expected)
+
+
+def test_a_network_is_shown_each_size_once(monkeypatch):
+    shown: list[tuple[int, ...]] = []
+    forward = timm.models.ResNet.forward
+    monkeypatch.setattr(timm.models.ResNet, "forward", lambda self, x: shown.append(x.shape[2:]) or forward(self, x))
+    ModelConfig(name="test_resnet", image_size=32).build(num_classes=3)
+    assert shown == [(32, 32)]
+    ModelConfig(name="test_resnet", image_size=32).build(num_classes=3, train_size=48)
+    assert shown[1:] == [(32, 32), (48, 48)]
+
+
+def test_too_little_memory_for_an_image_is_not_taken_for_a_size_that_the_network_refuses(monkeypatch):
+    def full(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(timm.models.ResNet, "forward", full)
+    with pytest.raises(DeviceError, match=r"memory is used up: got DefaultCPUAllocator: .*; lower model\.image_size"):
+        ModelConfig(name="test_resnet", image_size=32).build(num_classes=3)

@@ -201,3 +201,12 @@ def test_whether_the_class_token_is_classified_is_measured(name, args, expected)
     nn.init.normal_(model.get_submodule(model.head_name).weight)
     assert explainer(model, "attention").reads_class_token(torch.randn(2, 3, 32, 32)) is expected
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_stage_that_hands_on_its_class_token_beside_its_grid_is_explained():
+    torch.manual_seed(0)
+    model = ModelConfig(name="timm/pit_ti_224", image_size=64).build(num_classes=3)
+    maps = explainer(model, "hirescam").maps(torch.randn(2, 3, 64, 64), torch.eye(3)[[0, 1]])
+    assert maps.shape == (2, 64, 64)
+    assert maps.max() == pytest.approx(1)
+    assert maps.std(axis=(1, 2)).min() > 0

@@ -133,6 +133,25 @@ def test_networks_by_name(name: str, size: int, expected: dict[int, int] | None)
         assert np.count_nonzero(inside) == np.count_nonzero(field.influence)
 
 
+def test_a_stage_may_give_more_than_its_grid() -> None:
+    class Pair(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = conv(4, stride=2)
+
+        def forward(self, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            grid = self.inner(grid)
+            return grid * 2, grid.mean((2, 3))
+
+    class Mean(nn.Module):
+        def forward(self, pair: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+            return pair[0].mean((2, 3), keepdim=True)
+
+    model = classifier(conv(3), Pair(), Mean(), channels=4)
+    found = fields(model)
+    assert [(field.cells, field.reach[2:]) for field in found] == [(33, (3, 3)), (17, (5, 5))]
+
+
 @pytest.mark.parametrize("name", ["scratch/mlp", "scratch/patch_lstm", "scratch/nanovit", "scratch/mnist_vit"])
 def test_networks_without_a_grid_before_the_head_have_none(name: str) -> None:
     args = {"patch_size": 4} if name.endswith("vit") else {}

@@ -1,10 +1,12 @@
 """The command `tune` on tiny images: its trials, its resumption, the run with the best setting, and what is refused."""
 
 import csv
+import dataclasses
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -101,6 +103,33 @@ def test_without_patience_the_last_run_has_all_epochs(go, alone):
     assert go("out", "trials=1", "train.epochs=3", "epochs=2", "patience=none") == 0
     assert [row["epochs"] for row in trials("out")] == ["2"]
     assert alone[0].train.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "fields", "trial", "last"),
+    [
+        ([], {}, "has 8 epochs, and ends after 5 without", "has 3 epochs. They are as many as the best trial took"),
+        (["epochs=4", "patience=none"], {}, "has 4 epochs.", "has 3 epochs."),
+        (["patience=none"], {"patience": 2}, "has 8 epochs, and ends after 2 without", "3 epochs, and ends after 2"),
+        ([], {"max_steps": 9}, "has 8 epochs, or 9 steps where", "3 epochs, or 9 steps where those are fewer. They"),
+        (["train.epochs=2..8"], {}, "has the epochs of its setting, and ends after 5", "has 3 epochs. They"),
+    ],
+)
+def test_the_page_says_how_long_trainings_are(words: list[str], fields: dict[str, int], trial: str, last: str):
+    tiny = tiny_recipe.config()
+    tiny.train = dataclasses.replace(tiny.train, epochs=8, **fields)
+    search = budget.Search(ranges=tuple(word for word in words if ".." in word))
+    config.override(search, [word for word in words if ".." not in word])
+    full = dataclasses.replace(tiny, train=dataclasses.replace(tiny.train, epochs=3))
+    data: Any = SimpleNamespace(train=range(12), val=range(3))
+    said = budget.in_words(tiny, search, data, full=full)
+    assert f"A trial {trial}" in said[1]
+    assert last in said[-1]
+
+
+def test_a_limit_beside_a_range_of_epochs_is_refused(go, capsys):
+    assert go("out", "epochs=2", "train.epochs=2..9", "--dry-run") == 2
+    assert "epochs cannot be: got 2; expected none, as train.epochs is varied" in capsys.readouterr().err
 
 
 def test_a_warm_up_that_a_short_trial_has_no_room_for_is_refused(go, capsys):
