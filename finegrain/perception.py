@@ -1,6 +1,7 @@
 """What a model looks for: its first layer's weights, how far its units see, and what its class token attends to."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +42,14 @@ def perceive(model: Classifier, predictions: Predictions, *, data: Data, runtime
 
     sample = lot[: min(max(_PIXELS // model.preprocessing.image_size**2, _FEWEST), _MOST)]
     kernels, rows = first_kernels(model), draw(predictions, lot)
-    return Perception(
-        kernels=None if kernels is None else kernels.numpy(),
-        fields=receptive_fields(model, see(sample).images),
-        field_images=len(sample),
-        attended=_attend(model, see(rows), rows, predictions),
-    )
+    found = Perception(kernels=None if kernels is None else kernels.numpy())
+    try:
+        fields = receptive_fields(model, see(sample).images)
+        attended = _attend(model, see(rows), rows, predictions)
+    except RuntimeError as error:
+        # No room for gradients in pixels, or no deterministic way to take them: the report of a run is worth more.
+        return replace(found, unseen=(str(error) or type(error).__name__).splitlines()[0])
+    return replace(found, fields=fields, field_images=len(sample), attended=attended)
 
 
 def draw(predictions: Predictions, lot: NDArray[np.int64]) -> list[int]:

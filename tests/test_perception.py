@@ -106,6 +106,17 @@ def test_an_mlp_has_its_first_layer_alone() -> None:
     assert found.kernels is not None
 
 
+def test_a_device_that_fails_costs_the_section_and_not_the_report(monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("no room for 3 GB\nmore of it")
+
+    monkeypatch.setattr(perception, "receptive_fields", fail)
+    predictions = said([0, 1], [0, 1])
+    found = perceive(nanovit(), predictions, data=splits(predictions), runtime=runtime())
+    assert (found.unseen, found.fields, found.attended) == ("no room for 3 GB", (), ())
+    assert found.kernels is not None
+
+
 def test_images_are_drawn_of_different_classes_and_mistakes_come_first() -> None:
     labels, predicted = [0, 0, 1, 1, 2, 3, 4, 5, 6, 7], [0, 1, 1, 0, 0, 3, 4, 5, 6, 7]
     lot = np.array([9, 4, 0, 3, 1, 8, 2, 5, 6, 7])

@@ -26,6 +26,7 @@ def perception(found: Perception, names: Sequence[str]) -> dict[str, Any]:
         "kernels_shown": MOST_KERNELS,
         "fields": [_field(field) for field in found.fields],
         "attended": [_attended(image, names) for image in found.attended],
+        "unseen": one_line(found.unseen),
     }
 
 

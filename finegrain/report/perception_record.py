@@ -63,3 +63,5 @@ class Perception:
     field_images: int = 0
     """How many test images the influence is a mean over."""
     attended: Sequence[Attended] = ()
+    unseen: str = ""
+    """Why there are no fields and nothing attended, where the device failed; else empty."""

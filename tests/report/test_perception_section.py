@@ -101,3 +101,8 @@ def test_what_means_nothing_is_left_out() -> None:
     parsed = Page(page.html(make_report()))
     assert "What it looks for" not in parsed.text
     assert not parsed.having("section", id="perception")
+
+
+def test_what_could_not_be_seen_is_said() -> None:
+    report = make_report(perception=Perception(unseen="no room <b>"))
+    assert "Receptive fields and attention are not shown: no room <b>." in Page(page.html(report)).text
