@@ -43,7 +43,7 @@ def build_classifier(
 
     Raises:
         ConfigError: The architecture lacks what is asked for: a kind of dropout, images of another size, prompts.
-        WeightsError: It cannot be built so, or takes no images of this size.
+        WeightsError: It cannot be built so.
     """
     library, name = architecture.library, architecture.name
     size = preprocessing.image_size
@@ -56,9 +56,6 @@ def build_classifier(
         arguments |= _any_size_args(architecture, network, size, train_size)
         network = create(model_args=arguments)
     head = library.head(network)
-    _try_size(architecture, network, size, "model.image_size")
-    if train_size is not None and train_size != size:
-        _try_size(architecture, network, train_size, "augment.image_size")
     if dropout > 0:
         network.set_submodule(head, _with_dropout(network.get_submodule(head), dropout, architecture))
     classifier = Classifier(
@@ -111,8 +108,14 @@ def preprocessing_of(
         ) from error
 
 
-def _try_size(architecture: Architecture, network: nn.Module, size: int, key: str) -> None:
+def require_size(architecture: Architecture, network: nn.Module, size: int, key: str) -> None:
     """Refuse a size that the network says no to only when it is shown such an image.
+
+    Args:
+        architecture: Of the network.
+        network: Shown one blank image, and left as it was.
+        size: Side of the image in pixels.
+        key: What sets it.
 
     Raises:
         DeviceError: There is no room for one image of this size.

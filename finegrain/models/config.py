@@ -11,7 +11,7 @@ from finegrain.config import Count, Probability, Range
 from finegrain.errors import ConfigError, WeightsError, fault
 from finegrain.models.adapter_folder import load_adapter
 from finegrain.models.architecture import Architecture, find_architecture
-from finegrain.models.backbone import build_classifier, preprocessing_of
+from finegrain.models.backbone import build_classifier, preprocessing_of, require_size
 from finegrain.models.classifier import Classifier
 from finegrain.models.library import Regularisation
 from finegrain.models.recompute import recompute_blocks
@@ -88,6 +88,10 @@ class ModelConfig:
             train_size=train_size,
             prompts=folder.prompts if folder else None,
         )
+        size = classifier.preprocessing.image_size
+        require_size(architecture, classifier.network, size, "model.image_size")
+        if train_size is not None and train_size != size:
+            require_size(architecture, classifier.network, train_size, "augment.image_size")
         if self.weights is not None:
             _start_head(classifier.get_submodule(classifier.head_name))
         if folder is not None and folder.base is not None:
